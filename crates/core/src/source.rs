@@ -1,0 +1,97 @@
+//! What the epoch loop asks of a source of records.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+
+use crate::error::ErrorKind;
+use crate::position::{Interval, PartitionId, Position, SourceName};
+use crate::records::Pulled;
+
+/// An error that knows what it means for the run.
+pub trait Classified: std::error::Error + Send + Sync + 'static {
+    /// Retry, rewind or stop: see [`crate::error::policy`].
+    fn kind(&self) -> ErrorKind;
+}
+
+/// A boxed [`Classified`] error.
+pub type BoxedError = Box<dyn Classified>;
+
+/// One pull: records and the intervals they cover, owned until committed or dropped.
+///
+/// A source that has to give a partition away waits until every `Pull` that covers it is gone, so
+/// hold it no longer than its epoch lives: drop it after the commit, or to give the epoch up.
+#[derive(Debug)]
+pub struct Pull {
+    /// The source read.
+    pub source: SourceName,
+    /// The records, possibly none where positions moved without rows.
+    pub pulled: Pulled,
+    /// `[from, to)` of every partition that moved, in the order of [`PartitionId`].
+    pub intervals: Vec<Interval>,
+    /// Held while the epoch is in flight.
+    pub in_flight: InFlight,
+}
+
+/// Says that records are in flight; the source counts the clones of it.
+#[derive(Debug, Clone)]
+pub struct InFlight(#[expect(dead_code, reason = "held for its reference count")] std::sync::Arc<dyn InFlightToken>);
+
+/// What a source puts behind [`InFlight`]; its `Drop` tells the source.
+pub trait InFlightToken: std::fmt::Debug + Send + Sync {}
+
+impl InFlight {
+    /// Wraps the source's token.
+    pub fn new(token: impl InFlightToken + 'static) -> Self {
+        Self(std::sync::Arc::new(token))
+    }
+}
+
+/// What the next pull brought.
+#[derive(Debug)]
+pub enum Next {
+    /// Records or moved positions.
+    Pull(Pull),
+    /// A bounded read came to its end; nothing follows.
+    End,
+}
+
+/// A stream of records with positions.
+///
+/// Ordering: within a partition, pulls follow each other without gap or overlap. Duplicates: none
+/// between two rewinds. Cancellation: dropping the future of [`Source::next`] loses nothing.
+#[async_trait]
+pub trait Source: Send {
+    /// The source that models name.
+    fn name(&self) -> &SourceName;
+
+    /// Waits for the next pull: whatever is there, at most the trigger's `max_rows` and the
+    /// configured bytes.
+    async fn next(&mut self) -> Result<Next, BoxedError>;
+
+    /// Drops everything read and not committed and begins again at the stored positions.
+    async fn rewind(&mut self) -> Result<(), BoxedError>;
+
+    /// Tells the source what was committed, so that it can show the progress to its server's own
+    /// tools. Correctness never depends on it.
+    async fn committed(&mut self, intervals: &[Interval]);
+
+    /// How many records lie between the last pull and the end of each partition, as far as known.
+    fn lag(&self) -> HashMap<PartitionId, i64>;
+}
+
+/// Where committed positions are read.
+#[async_trait]
+pub trait PositionStore: Send + Sync {
+    /// The stored positions of those `partitions` that have one.
+    async fn positions(&self, partitions: &[PartitionId]) -> Result<HashMap<PartitionId, Position>, BoxedError>;
+
+    /// The ordinal of an incarnation of a source, recorded with the next number when it is new.
+    ///
+    /// `identity` is what the server calls it; see [`crate::position::Incarnation`].
+    async fn incarnation(
+        &self,
+        source: &SourceName,
+        identity: &str,
+    ) -> Result<crate::position::Incarnation, BoxedError>;
+}

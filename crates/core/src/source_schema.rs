@@ -1,0 +1,91 @@
+//! A source's contract: its columns, their declared types, and what a record must keep.
+
+use crate::types::DeclaredType;
+
+/// Where the value of a column comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ColumnOrigin {
+    /// A field of the payload, by its path from the top: `["customer", "city"]`.
+    Field(Vec<String>),
+    /// The record's key, as the declared type (`text` or `bytea`).
+    Key,
+    /// The record's time.
+    Timestamp,
+    /// The topic.
+    Topic,
+    /// The partition number.
+    Partition,
+    /// The offset.
+    Offset,
+    /// One header by name, the last one of that name.
+    Header(String),
+    /// All headers as JSON: an array of `[name, value]`.
+    Headers,
+}
+
+/// One declared column of a source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceColumn {
+    /// Its name in models.
+    pub name: String,
+    /// Its declared type.
+    pub data_type: DeclaredType,
+    /// Where its values come from.
+    pub origin: ColumnOrigin,
+    /// A null or missing value makes the record a dead letter.
+    pub not_null: bool,
+    /// A value outside this set makes the record a dead letter; empty: any value.
+    pub accepted_values: Vec<String>,
+}
+
+/// The contract of one source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceSchema {
+    /// The declared columns, in their order.
+    pub columns: Vec<SourceColumn>,
+    /// The column that holds the event time, `timestamp` or `timestamptz`.
+    pub event_time: Option<String>,
+    /// The zone of timestamps that come without an offset, an IANA name; `UTC` by default.
+    pub time_zone: String,
+}
+
+/// Columns that every decoded batch carries after the declared ones: where a row comes from.
+///
+/// `_factmill_topic` Utf8, `_factmill_incarnation` Int32, `_factmill_partition` Int32,
+/// `_factmill_offset` Int64, none of them null. With the event time they make the order of records.
+pub mod provenance {
+    use arrow::datatypes::{DataType, Field};
+
+    /// Topic, collection or file.
+    pub const TOPIC: &str = "_factmill_topic";
+    /// Ordinal of the incarnation.
+    pub const INCARNATION: &str = "_factmill_incarnation";
+    /// Partition number.
+    pub const PARTITION: &str = "_factmill_partition";
+    /// Offset in the partition.
+    pub const OFFSET: &str = "_factmill_offset";
+
+    /// The four fields, in the order they follow the declared columns.
+    pub fn fields() -> [Field; 4] {
+        [
+            Field::new(TOPIC, DataType::Utf8, false),
+            Field::new(INCARNATION, DataType::Int32, false),
+            Field::new(PARTITION, DataType::Int32, false),
+            Field::new(OFFSET, DataType::Int64, false),
+        ]
+    }
+}
+
+impl SourceSchema {
+    /// The Arrow schema of decoded batches: declared columns, then [`provenance::fields`].
+    ///
+    /// Declared columns are nullable unless declared `not_null`.
+    pub fn arrow_schema(&self) -> arrow::datatypes::SchemaRef {
+        let declared = self.columns.iter().map(|column| {
+            arrow::datatypes::Field::new(&column.name, column.data_type.arrow(), !column.not_null)
+        });
+        std::sync::Arc::new(arrow::datatypes::Schema::new(
+            declared.chain(provenance::fields()).collect::<Vec<_>>(),
+        ))
+    }
+}
