@@ -1,1 +1,27 @@
-//! project
+//! The dbt project: discovered, parsed, rendered, resolved, selected; a typed graph of models.
+//!
+//! [`Project::load`] reads a folder as dbt does (`dbt_project.yml`, SQL models, YAML beside them,
+//! seeds, macros) and, next to it, factmill's `jobs/*.yml`. What is wrong comes back as one list of
+//! diagnostics with file, line and column. No DataFusion here: models leave as rendered SQL text
+//! whose every place can be traced to the model's file ([`Rendered::locate`]).
+//!
+//! # Names of relations in rendered SQL
+//! A source is `"lake"."<group>"."<table>"`, three parts; a model or a seed is
+//! `"<schema>"."<alias>"`, two parts. A model's schema is what dbt gives it: the answer of the
+//! project's macro `generate_schema_name`, or dbt's default where there is none. A job writes all
+//! of its models into the job's own schema instead ([`Project::job_models`]), which is what lets
+//! two jobs run the same models.
+
+pub mod job;
+pub mod model;
+pub mod project;
+pub mod rendered;
+pub mod seed;
+pub mod source;
+
+pub use job::Job;
+pub use model::{Dependency, Materialized, Model};
+pub use project::{LoadOptions, Project, Target};
+pub use rendered::Rendered;
+pub use seed::Seed;
+pub use source::ProjectSource;

@@ -1,0 +1,116 @@
+//! A job: one pipeline, as `jobs/<name>.yml` declares it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use factmill_core::position::SourceName;
+
+/// One pipeline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// The stem of its file.
+    pub name: String,
+    /// `jobs/<name>.yml`, relative to the project.
+    pub file: PathBuf,
+    /// What it does.
+    pub description: Option<String>,
+    /// The warehouse schema that its models land in; the job's name by default.
+    pub schema: String,
+    /// What it reads, in the file's order.
+    pub sources: Vec<JobSource>,
+    /// Where raw documents go; `None` where there is none or it is switched off.
+    pub raw_store: Option<RawStore>,
+    /// How it writes the lake.
+    pub lake: Lake,
+    /// Its models as dbt selection terms, joined as a union.
+    pub models: Vec<String>,
+    /// When an epoch ends.
+    pub trigger: Trigger,
+    /// Who makes its events when asked to.
+    pub producer: Option<Producer>,
+    /// When bad records stop the job.
+    pub dead_letters: DeadLetters,
+}
+
+/// A source and where this job reads it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobSource {
+    /// The declared source.
+    pub source: SourceName,
+    /// Where it is read.
+    pub origin: Origin,
+    /// How its bytes are decoded.
+    pub format: Format,
+}
+
+/// Where a source is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A Kafka topic.
+    Kafka {
+        /// The topic.
+        topic: String,
+        /// Where a partition without a stored position begins.
+        start: Start,
+    },
+}
+
+/// Where a partition without a stored position begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest record.
+    Earliest,
+    /// After the newest record.
+    Latest,
+    /// At the first record not older than this, microseconds since 1970 UTC.
+    At(i64),
+}
+
+/// How bytes become columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a record.
+    Json,
+}
+
+/// Where raw documents go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawStore {
+    /// The MongoDB database.
+    pub database: String,
+    /// The collection in it.
+    pub collection: String,
+}
+
+/// How the job writes the lake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lake {
+    /// An epoch of at most this many rows is kept in the catalog instead of a file; 1000 by default.
+    pub inline_rows: usize,
+}
+
+/// An epoch starts when the previous one is committed and something is there, and ends at the
+/// first of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trigger {
+    /// Most rows of an epoch; 100,000 by default.
+    pub max_rows: usize,
+    /// Longest wait for more rows after the first; 20 ms by default.
+    pub max_wait: Duration,
+    /// Most payload bytes of an epoch; 16 MiB by default.
+    pub max_bytes: usize,
+}
+
+/// Who makes events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Producer {
+    /// Card and account transactions of French customers.
+    Banking,
+}
+
+/// When bad records stop the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DeadLetters {
+    /// The run fails once it has quarantined more records than this; `None`: never.
+    pub stop_above: Option<u64>,
+}
