@@ -229,7 +229,11 @@ mod tests {
 
     #[test]
     fn cursors_survive_their_text_form() {
-        for cursor in [Cursor::Offset(0), Cursor::Offset(i64::MAX), Cursor::Token("8263".into())] {
+        for cursor in [
+            Cursor::Offset(0),
+            Cursor::Offset(i64::MAX),
+            Cursor::Token("8263".into()),
+        ] {
             assert_eq!(Cursor::from_text(&cursor.to_text()).ok(), Some(cursor));
         }
         assert!(Cursor::from_text("seven").is_err());
@@ -237,7 +241,14 @@ mod tests {
 
     #[test]
     fn an_interval_never_runs_backwards() {
-        let interval = |from, to| Interval::new(partition(), first(), Some(Cursor::Offset(from)), Cursor::Offset(to));
+        let interval = |from, to| {
+            Interval::new(
+                partition(),
+                first(),
+                Some(Cursor::Offset(from)),
+                Cursor::Offset(to),
+            )
+        };
         assert!(interval(5, 4).is_err());
         assert!(interval(5, 5).is_ok(), "a position may stay where it is");
         assert!(interval(5, 9).is_ok());

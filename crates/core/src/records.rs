@@ -160,7 +160,10 @@ mod tests {
         let mut headers = HeaderColumn::default();
         headers.push([("a", Some(&b"1"[..])), ("a", None)]);
         headers.push([]);
-        assert_eq!(headers.get(0).collect::<Vec<_>>(), [(&b"a"[..], Some(&b"1"[..])), (b"a", None)]);
+        assert_eq!(
+            headers.get(0).collect::<Vec<_>>(),
+            [(&b"a"[..], Some(&b"1"[..])), (b"a", None)]
+        );
         assert_eq!(headers.get(1).count(), 0);
     }
 }

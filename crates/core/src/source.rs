@@ -35,7 +35,9 @@ pub struct Pull {
 
 /// Says that records are in flight; the source counts the clones of it.
 #[derive(Debug, Clone)]
-pub struct InFlight(#[expect(dead_code, reason = "held for its reference count")] std::sync::Arc<dyn InFlightToken>);
+pub struct InFlight(
+    #[expect(dead_code, reason = "held for its reference count")] std::sync::Arc<dyn InFlightToken>,
+);
 
 /// What a source puts behind [`InFlight`]; its `Drop` tells the source.
 pub trait InFlightToken: std::fmt::Debug + Send + Sync {}
@@ -45,15 +47,6 @@ impl InFlight {
     pub fn new(token: impl InFlightToken + 'static) -> Self {
         Self(std::sync::Arc::new(token))
     }
-}
-
-/// What the next pull brought.
-#[derive(Debug)]
-pub enum Next {
-    /// Records or moved positions.
-    Pull(Pull),
-    /// A bounded read came to its end; nothing follows.
-    End,
 }
 
 /// A stream of records with positions.
@@ -66,8 +59,8 @@ pub trait Source: Send {
     fn name(&self) -> &SourceName;
 
     /// Waits for the next pull: whatever is there, at most the trigger's `max_rows` and the
-    /// configured bytes.
-    async fn next(&mut self) -> Result<Next, BoxedError>;
+    /// configured bytes. `None` is the end of a bounded read; nothing follows.
+    async fn next(&mut self) -> Result<Option<Pull>, BoxedError>;
 
     /// Drops everything read and not committed and begins again at the stored positions.
     async fn rewind(&mut self) -> Result<(), BoxedError>;
@@ -84,7 +77,10 @@ pub trait Source: Send {
 #[async_trait]
 pub trait PositionStore: Send + Sync {
     /// The stored positions of those `partitions` that have one.
-    async fn positions(&self, partitions: &[PartitionId]) -> Result<HashMap<PartitionId, Position>, BoxedError>;
+    async fn positions(
+        &self,
+        partitions: &[PartitionId],
+    ) -> Result<HashMap<PartitionId, Position>, BoxedError>;
 
     /// The ordinal of an incarnation of a source, recorded with the next number when it is new.
     ///

@@ -115,7 +115,9 @@ pub enum TypeError {
         nearest: Option<&'static str>,
     },
     /// `numeric(p,s)` out of range.
-    #[error("numeric({digits},{scale}) is out of range: 1 to 76 digits, at most all of them after the point")]
+    #[error(
+        "numeric({digits},{scale}) is out of range: 1 to 76 digits, at most all of them after the point"
+    )]
     Precision {
         /// Digits in all.
         digits: u8,
@@ -146,9 +148,27 @@ fn suggestion(nearest: &Option<&'static str>) -> String {
 
 /// The names that a `data_type` may begin with.
 pub const NAMES: [&str; 21] = [
-    "smallint", "integer", "bigint", "real", "double precision", "numeric", "text", "varchar", "char",
-    "boolean", "date", "time", "interval", "timestamp", "timestamptz", "bytea", "uuid", "json", "jsonb",
-    "struct", "decimal",
+    "smallint",
+    "integer",
+    "bigint",
+    "real",
+    "double precision",
+    "numeric",
+    "text",
+    "varchar",
+    "char",
+    "boolean",
+    "date",
+    "time",
+    "interval",
+    "timestamp",
+    "timestamptz",
+    "bytea",
+    "uuid",
+    "json",
+    "jsonb",
+    "struct",
+    "decimal",
 ];
 
 impl DeclaredType {
@@ -164,7 +184,9 @@ impl DeclaredType {
             Self::Numeric(Some(precision)) if precision.digits > 38 => {
                 DataType::Decimal256(precision.digits, precision.scale as i8)
             }
-            Self::Numeric(Some(precision)) => DataType::Decimal128(precision.digits, precision.scale as i8),
+            Self::Numeric(Some(precision)) => {
+                DataType::Decimal128(precision.digits, precision.scale as i8)
+            }
             Self::Text | Self::Varchar(_) | Self::Char(_) | Self::Json => DataType::Utf8,
             Self::Boolean => DataType::Boolean,
             Self::Date => DataType::Date32,
@@ -176,7 +198,10 @@ impl DeclaredType {
             Self::Uuid => DataType::FixedSizeBinary(16),
             Self::List(item) => DataType::List(Arc::new(Field::new_list_field(item.arrow(), true))),
             Self::Struct(fields) => DataType::Struct(
-                fields.iter().map(|field| Field::new(&field.name, field.data_type.arrow(), true)).collect(),
+                fields
+                    .iter()
+                    .map(|field| Field::new(&field.name, field.data_type.arrow(), true))
+                    .collect(),
             ),
         }
     }
@@ -211,9 +236,10 @@ impl DeclaredType {
             DataType::Timestamp(_, None) => Self::Timestamp,
             DataType::Timestamp(_, Some(_)) => Self::TimestampTz,
             DataType::FixedSizeBinary(16) => Self::Uuid,
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
-                Self::Bytea
-            }
+            DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView
+            | DataType::FixedSizeBinary(_) => Self::Bytea,
             DataType::Dictionary(_, values) => Self::from_arrow(values)?,
             DataType::List(item) | DataType::LargeList(item) => {
                 Self::List(Box::new(Self::from_arrow(item.data_type())?))
@@ -271,7 +297,9 @@ impl fmt::Display for DeclaredType {
             Self::Real => f.write_str("real"),
             Self::Double => f.write_str("double precision"),
             Self::Numeric(None) => f.write_str("numeric"),
-            Self::Numeric(Some(precision)) => write!(f, "numeric({},{})", precision.digits, precision.scale),
+            Self::Numeric(Some(precision)) => {
+                write!(f, "numeric({},{})", precision.digits, precision.scale)
+            }
             Self::Text => f.write_str("text"),
             Self::Varchar(length) => write!(f, "varchar({length})"),
             Self::Char(length) => write!(f, "char({length})"),
@@ -291,7 +319,12 @@ impl fmt::Display for DeclaredType {
                     if index > 0 {
                         f.write_str(", ")?;
                     }
-                    write!(f, "\"{}\" {}", field.name.replace('"', "\"\""), field.data_type)?;
+                    write!(
+                        f,
+                        "\"{}\" {}",
+                        field.name.replace('"', "\"\""),
+                        field.data_type
+                    )?;
                 }
                 f.write_str(")")
             }
@@ -372,7 +405,11 @@ impl Parser<'_> {
     }
 
     fn close(&mut self) -> Result<(), TypeError> {
-        if self.eat(')') { Ok(()) } else { Err(self.expected("`)`")) }
+        if self.eat(')') {
+            Ok(())
+        } else {
+            Err(self.expected("`)`"))
+        }
     }
 
     fn data_type(&mut self) -> Result<DeclaredType, TypeError> {
@@ -441,7 +478,10 @@ impl Parser<'_> {
         let scale = if self.eat(',') { self.number()? } else { 0 };
         self.close()?;
         let byte = |number: u32| u8::try_from(number).unwrap_or(u8::MAX);
-        Ok(DeclaredType::Numeric(Some(Precision::new(byte(digits), byte(scale))?)))
+        Ok(DeclaredType::Numeric(Some(Precision::new(
+            byte(digits),
+            byte(scale),
+        )?)))
     }
 
     fn fields(&mut self) -> Result<DeclaredType, TypeError> {
@@ -450,7 +490,11 @@ impl Parser<'_> {
         }
         let mut fields = Vec::new();
         loop {
-            let name = if self.eat('"') { self.quoted()? } else { self.word() };
+            let name = if self.eat('"') {
+                self.quoted()?
+            } else {
+                self.word()
+            };
             if name.is_empty() {
                 return Err(self.expected("a field name"));
             }
@@ -516,25 +560,51 @@ mod tests {
         ] {
             let parsed = DeclaredType::parse(text).unwrap();
             assert_eq!(parsed.to_string(), printed);
-            assert_eq!(DeclaredType::parse(printed).unwrap(), parsed, "its text reads back");
+            assert_eq!(
+                DeclaredType::parse(printed).unwrap(),
+                parsed,
+                "its text reads back"
+            );
         }
     }
 
     #[test]
     fn a_wrong_type_says_where_and_what() {
         let message = |text| DeclaredType::parse(text).unwrap_err().to_string();
-        assert_eq!(message("bigimt"), "unknown type `bigimt`; did you mean `bigint`?");
-        assert_eq!(message("struct(a text"), "expected `)` at character 14 of type `struct(a text`");
-        assert_eq!(message("text text"), "expected the end at character 6 of type `text text`");
+        assert_eq!(
+            message("bigimt"),
+            "unknown type `bigimt`; did you mean `bigint`?"
+        );
+        assert_eq!(
+            message("struct(a text"),
+            "expected `)` at character 14 of type `struct(a text`"
+        );
+        assert_eq!(
+            message("text text"),
+            "expected the end at character 6 of type `text text`"
+        );
         assert!(message("numeric(80,2)").contains("1 to 76 digits"));
         assert!(message("numeric(300)").contains("1 to 76 digits"));
     }
 
     #[test]
     fn arrow_types_come_back() {
-        for text in ["smallint", "bigint", "numeric(18,2)", "numeric(40,0)", "numeric", "timestamptz", "uuid", "date[]", "struct(a text)"] {
+        for text in [
+            "smallint",
+            "bigint",
+            "numeric(18,2)",
+            "numeric(40,0)",
+            "numeric",
+            "timestamptz",
+            "uuid",
+            "date[]",
+            "struct(a text)",
+        ] {
             let declared = DeclaredType::parse(text).unwrap();
-            assert_eq!(DeclaredType::from_arrow(&declared.arrow()).unwrap(), declared);
+            assert_eq!(
+                DeclaredType::from_arrow(&declared.arrow()).unwrap(),
+                declared
+            );
         }
     }
 }
