@@ -49,6 +49,14 @@ pub struct SourceSchema {
     pub time_zone: String,
 }
 
+/// How the payloads of a source are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Format {
+    /// One JSON document a record.
+    #[default]
+    Json,
+}
+
 /// Columns that every decoded batch carries after the declared ones: where a row comes from.
 ///
 /// `_factmill_topic` Utf8, `_factmill_incarnation` Int32, `_factmill_partition` Int32,
