@@ -13,4 +13,5 @@ pub mod records;
 pub mod source;
 pub mod source_schema;
 pub mod table;
+pub mod table_reader;
 pub mod types;

@@ -54,6 +54,8 @@ pub enum Maintenance {
         /// The least time between the starts of two rebuilds.
         every: std::time::Duration,
     },
+    /// Reads no stream: computed once, before the job's first epoch.
+    Static,
 }
 
 impl Maintenance {
@@ -63,6 +65,7 @@ impl Maintenance {
             Self::Append => "append",
             Self::Upsert { .. } => "upsert",
             Self::Rebuild { .. } => "rebuild",
+            Self::Static => "static",
         }
     }
 }
