@@ -59,8 +59,20 @@ pub struct HeaderColumn {
 impl HeaderColumn {
     /// Appends the headers of one record, in their order.
     pub fn push<'a>(&mut self, headers: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>) {
+        self.push_raw(
+            headers
+                .into_iter()
+                .map(|(name, value)| (name.as_bytes(), value)),
+        );
+    }
+
+    /// Appends the headers of one record as a server sent them, whose names need not be UTF-8.
+    pub fn push_raw<'a>(
+        &mut self,
+        headers: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) {
         for (name, value) in headers {
-            self.names.push(Some(name.as_bytes()));
+            self.names.push(Some(name));
             self.values.push(value);
         }
         self.ends.push(self.names.len());
