@@ -1,0 +1,329 @@
+//! The command line: every command, its flags and their help.
+
+mod value;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::logging::LogFormat;
+use crate::printer::Color;
+pub(crate) use value::{Rate, Setting};
+
+/// The environment variable that chooses a profile.
+pub(crate) const PROFILE_VARIABLE: &str = "FACTMILL_PROFILE";
+
+/// The profile that runs without any server.
+pub(crate) const EMBEDDED: &str = "embedded";
+
+/// The version, with the commit where git was there to ask at build time.
+const VERSION: &str = env!("FACTMILL_VERSION");
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  a run failed
+  2  wrong use or configuration
+  3  a service could not be reached
+  4  a source has a gap: its stored position is gone
+`run` keeps dbt's: 0 all succeeded, 1 a model failed, 2 the run could not start.";
+
+/// Write dbt-style SQL once, run it over history as a batch and over live records as a stream
+///
+/// The tables in Postgres come out the same, exactly once. Without any server configured everything
+/// runs on the `embedded` profile: a broker inside the process, a private Postgres, the lake on disk.
+#[derive(Debug, Parser)]
+#[command(name = "factmill", version = VERSION, styles = STYLES, propagate_version = true, max_term_width = 100)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The profile of factmill.yml to use
+    #[arg(long, global = true, env = PROFILE_VARIABLE, default_value = EMBEDDED, value_name = "NAME")]
+    pub(crate) profile: String,
+    /// The project's folder; by default the nearest one upwards that holds factmill.yml or dbt_project.yml
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) project_dir: Option<PathBuf>,
+    /// How log lines look
+    #[arg(long, global = true, default_value = "text", value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+    /// When to colour
+    #[arg(long, global = true, default_value = "auto", value_name = "WHEN")]
+    pub(crate) color: Color,
+    /// Log more; twice for debug of everything. FACTMILL_LOG sets levels by module
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a job's stream: micro-batches from its sources into its tables, exactly once
+    Stream(StreamArgs),
+    /// Send a job's events to its topic
+    Produce(ProduceArgs),
+    /// Build models over the whole history as a batch
+    Run(RunArgs),
+    /// Ask an SQL question over lake, warehouse and seeds
+    Sql(SqlArgs),
+    /// Look at records that could not be loaded
+    DeadLetters(DeadLettersArgs),
+    /// Look at how far a job has read
+    Positions(PositionsArgs),
+    /// Check every connection, right and setting, and say how to mend it
+    Doctor(DoctorArgs),
+    /// Print a script that completes commands in a shell
+    Completions(CompletionsArgs),
+}
+
+/// `stream`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  factmill stream banking                       try it out, nothing installed
+  factmill stream banking --profile local       real Kafka, MongoDB and Postgres
+  factmill stream banking --once --json         read to the end, print one line of JSON
+  factmill stream banking --for 30s --set raw_store.enabled=false
+  factmill stream banking --listen 0.0.0.0:9464 metrics for others than this machine")]
+pub(crate) struct StreamArgs {
+    /// The job; may be left out where the project has only one
+    pub(crate) job: Option<String>,
+    /// Read to the end that each partition had at the start, then exit
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Stop after this long: 30s, 5m, 1h30m
+    #[arg(long = "for", value_name = "DURATION", value_parser = value::duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Print one line of JSON at the end instead of the summary
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Override a key of the job file; may be given more than once
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<Setting>,
+    /// Where to serve /metrics, /healthz and /readyz [default: 127.0.0.1:9464, or a free port where that is taken]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Events a second that the producer inside the embedded profile sends after its first 10,000, or `max` [default: 200]
+    #[arg(long, value_name = "RATE")]
+    pub(crate) produce_rate: Option<Rate>,
+}
+
+/// `produce`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  factmill produce banking                              at the job's own pace, until stopped
+  factmill produce banking --count 200000 --rate max    as fast as the broker takes them
+  factmill produce banking --count 1000 --seed 42       the same events every time
+  factmill produce banking --count 1000 --bad 1         one in a hundred is broken")]
+pub(crate) struct ProduceArgs {
+    /// The job whose events to send; may be left out where the project has only one
+    pub(crate) job: Option<String>,
+    /// Stop after this many events; event time is then spread evenly over the month
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+    /// Events a second, or `max`
+    #[arg(long, value_name = "RATE")]
+    pub(crate) rate: Option<Rate>,
+    /// Make the same events as the run that printed this seed
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
+    /// How many percent of the records are broken, to try out dead letters
+    #[arg(long, value_name = "PERCENT", value_parser = value::percent)]
+    pub(crate) bad: Option<f64>,
+    /// Override a key of the job file; may be given more than once
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<Setting>,
+    /// Print one line of JSON at the end
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  factmill run                                  every model
+  factmill run --select fct_transactions        one model
+  factmill run --select +agg_daily_by_type      a model and what it is made of
+  factmill run --select banking --exclude dim_date")]
+pub(crate) struct RunArgs {
+    /// Models to build, in dbt's words: a name, a folder, `tag:x`, `+model`, `model+`
+    #[arg(short, long, num_args = 1.., value_name = "MODEL")]
+    pub(crate) select: Vec<String>,
+    /// Models to leave out
+    #[arg(long, num_args = 1.., value_name = "MODEL")]
+    pub(crate) exclude: Vec<String>,
+    /// Print one line of JSON for each model
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RowFormat {
+    /// Columns that line up, for a person.
+    Table,
+    /// RFC 4180 with a header.
+    Csv,
+    /// One JSON object a line.
+    Json,
+    /// A Parquet file; needs --output.
+    Parquet,
+}
+
+/// `sql`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  factmill sql \"select day_type, count(*) from banking.fct_transactions group by 1\"
+  factmill sql \"select * from lake.banking.transactions\" --format csv > transactions.csv
+  factmill sql --file sql/analyses/top_merchants.sql --format json
+  factmill sql --format parquet --output facts.parquet \"select * from banking.fct_transactions\"
+  factmill sql                                  a prompt")]
+pub(crate) struct SqlArgs {
+    /// The query; without one it is read from standard input, or from a prompt on a terminal
+    pub(crate) query: Option<String>,
+    /// Read the query from a file
+    #[arg(short, long, value_name = "FILE", conflicts_with = "query", value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
+    /// How rows are printed
+    #[arg(long, default_value = "table", value_name = "FORMAT")]
+    pub(crate) format: RowFormat,
+    /// Write to a file instead of standard output
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// The most rows that a table shows; 0 for all
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub(crate) limit: usize,
+}
+
+/// `dead-letters`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  factmill dead-letters list                    the newest of every job
+  factmill dead-letters list banking --reason wrong_type
+  factmill dead-letters show 42                 one with its payload")]
+pub(crate) struct DeadLettersArgs {
+    #[command(subcommand)]
+    pub(crate) action: DeadLettersAction,
+}
+
+/// What to do with dead letters.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLettersAction {
+    /// List them, newest first
+    List {
+        /// Only those of this job
+        job: Option<String>,
+        /// Only those with this reason, such as `wrong_type`
+        #[arg(long, value_name = "REASON")]
+        reason: Option<String>,
+        /// How many at most
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: u32,
+        /// One line of JSON for each
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one with its key, headers and payload
+    Show {
+        /// Its number, as `list` prints it
+        id: i64,
+        /// As one line of JSON; bytes that are not UTF-8 are base64
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `positions`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  factmill positions banking list
+  factmill positions banking list --json --profile prod")]
+pub(crate) struct PositionsArgs {
+    /// The job
+    pub(crate) job: String,
+    #[command(subcommand)]
+    pub(crate) action: PositionsAction,
+}
+
+/// What to do with positions.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PositionsAction {
+    /// List how far each partition has been read
+    List {
+        /// One line of JSON for each partition
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  factmill doctor                               every job, embedded profile
+  factmill doctor banking --profile prod        what one job needs
+  factmill doctor --json                        for a machine; exit code 3 when a service is unreachable")]
+pub(crate) struct DoctorArgs {
+    /// Only what this job needs
+    pub(crate) job: Option<String>,
+    /// One line of JSON for each check
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  factmill completions bash > ~/.local/share/bash-completion/completions/factmill
+  factmill completions zsh > ~/.zfunc/_factmill
+  factmill completions fish > ~/.config/fish/completions/factmill.fish")]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(
+                help.contains("Examples:\n  factmill "),
+                "`{}` has no examples",
+                command.get_name()
+            );
+        }
+    }
+}

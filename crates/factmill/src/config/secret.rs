@@ -1,0 +1,112 @@
+//! Values that must never be printed.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// A secret: `Debug` and `Display` show `***`, only [`Secret::expose`] gives it away.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// Hides a value.
+    pub(crate) fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// Reads a secret from a file, without the line end that editors leave.
+    ///
+    /// # Errors
+    /// When the file cannot be read as text.
+    pub(crate) fn from_file(path: &Path) -> io::Result<Self> {
+        let text = std::fs::read_to_string(path)?;
+        Ok(Self(text.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+
+    /// The value, for the one place that sends it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A connection URL, whose password is a secret: `Debug` and `Display` leave it out.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct ConnectionUrl(String);
+
+impl ConnectionUrl {
+    /// Takes a URL as written.
+    pub(crate) fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    /// The URL with its password, for the one place that connects.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConnectionUrl {
+    /// The URL without user, password and parameters, each of which may hold a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((scheme, rest)) = self.0.split_once("://") else {
+            // `host=… password=…`: no part of it is known to be harmless.
+            return f.write_str("***");
+        };
+        let without_parameters = rest.split(['?', '#']).next().unwrap_or_default();
+        // A password may hold a `/` that was not escaped, so the last `@` ends it.
+        let place = without_parameters.rsplit_once('@').map_or(without_parameters, |(_, place)| place);
+        write!(f, "{scheme}://{place}")
+    }
+}
+
+impl fmt::Debug for ConnectionUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "*** *** Some(***)");
+        assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn a_file_loses_its_line_end_only() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), " pass word \r\n").unwrap();
+        assert_eq!(Secret::from_file(file.path()).unwrap().expose(), " pass word ");
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_secrets() {
+        for (url, shown) in [
+            ("postgres://me:p@ss@db:5432/bank?password=x", "postgres://db:5432/bank"),
+            ("postgres://db/bank", "postgres://db/bank"),
+            ("mongodb://u:p/w@a:1,b:2/x", "mongodb://a:1,b:2/x"),
+            ("host=db password=x", "***"),
+        ] {
+            let url = ConnectionUrl::new(url);
+            assert_eq!(url.to_string(), shown);
+            assert_eq!(format!("{url:?}"), shown);
+        }
+    }
+}
