@@ -1,1 +1,5 @@
-//! connect
+//! Connections: records in from sources, decoded to Arrow, and out to the warehouse, the lake and
+//! the raw store.
+
+pub mod sink;
+pub mod source;

@@ -1,0 +1,3 @@
+//! Where records and tables go.
+
+pub mod raw_store;

@@ -1,0 +1,1 @@
+//! The raw store: every record as it came, in MongoDB.
