@@ -1,1 +1,21 @@
-//! testkit
+//! Real servers for tests: Postgres, Kafka, a MongoDB-compatible store, and DuckDB as the judge of
+//! the lake.
+//!
+//! Each server runs on a free port with a temporary folder and ends with the test process, also when
+//! that one is killed. What a server needs (Java, Maven, Go, Python) is installed where that takes no
+//! question; what was downloaded or built stays in the user's cache folder
+//! ([`factmill_provision::cache::folder`]).
+//!
+//! `FACTMILL_TEST_POSTGRES`, `FACTMILL_TEST_KAFKA` and `FACTMILL_TEST_MONGO` name servers that run
+//! already. Those are never stopped: tests that kill or restart a server ask `restartable()` first
+//! and say that they skip.
+//!
+//! Tests share one server of a kind through `shared()` and keep apart by names: a fresh database, a
+//! fresh topic ([`unique_name`]). A test that kills a server starts its own.
+
+mod outside;
+mod postgres;
+mod scratch;
+
+pub use outside::unique_name;
+pub use postgres::{Postgres, TestDatabase};

@@ -1,0 +1,4 @@
+//! The servers of the testkit, held to what their documentation says.
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod postgres;
