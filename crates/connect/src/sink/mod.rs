@@ -1,3 +1,4 @@
 //! Where records and tables go.
 
+pub mod lake;
 pub mod raw_store;
