@@ -129,10 +129,12 @@ mod tests {
             gid: 4_000_000,
         };
         let inside = folder.path().join("data");
+        let mode = |bits| std::fs::Permissions::from_mode(bits);
+        std::fs::set_permissions(folder.path(), mode(0o700)).unwrap();
         assert!(!stranger.reaches(&inside));
         assert_ne!(reachable(&inside, Some(stranger)), inside);
         assert_eq!(reachable(&inside, None), inside);
-        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+        std::fs::set_permissions(folder.path(), mode(0o711)).unwrap();
         assert!(stranger.reaches(&inside));
         assert_eq!(reachable(&inside, Some(stranger)), inside);
     }

@@ -27,7 +27,7 @@ pub struct Postgres {
 #[derive(Debug)]
 enum Place {
     Outside { url: String },
-    Private(Private),
+    Private(Box<Private>),
 }
 
 /// Fields in the order of their end: the server before its folder.
@@ -109,13 +109,13 @@ impl Postgres {
         // a restarted server is the same one to its clients
         options.port = Some(running.port);
         Ok(Self {
-            place: Place::Private(Private {
+            place: Place::Private(Box::new(Private {
                 server: Mutex::new(Some(server)),
                 running,
                 binaries,
                 options,
                 _folder: folder,
-            }),
+            })),
         })
     }
 
