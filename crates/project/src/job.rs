@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use factmill_core::position::SourceName;
+use factmill_core::source_schema::Format;
 
 /// One pipeline.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,13 +65,6 @@ pub enum Start {
     Latest,
     /// At the first record not older than this, microseconds since 1970 UTC.
     At(i64),
-}
-
-/// How bytes become columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// One JSON object a record.
-    Json,
 }
 
 /// Where raw documents go.

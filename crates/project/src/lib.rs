@@ -18,6 +18,10 @@ pub mod project;
 pub mod rendered;
 pub mod seed;
 pub mod source;
+pub mod yaml;
+
+mod jinja;
+mod nearest;
 
 pub use job::Job;
 pub use model::{Dependency, Materialized, Model};
