@@ -1,0 +1,300 @@
+//! The JSON decoder: each payload straight from its bytes into the columns.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+use factmill_core::dead_letter::{DeadLetter, Reason};
+use factmill_core::position::{PartitionId, SourceName};
+use factmill_core::records::Pulled;
+use factmill_core::source_schema::{ColumnOrigin, SourceColumn, SourceSchema};
+
+use super::column::{Column, kind_name};
+use super::fault::{Context, Rejection};
+use super::leaf::Strings;
+use super::object::{Compiler, Object, Wanted, filled};
+use super::scan::Scanner;
+use super::{Decoded, Decoder, DecoderError, origin};
+
+/// Decodes JSON payloads by a source's contract.
+pub(super) struct JsonDecoder {
+    schema: SchemaRef,
+    contract: Vec<SourceColumn>,
+    /// By column, its accepted values where some are declared.
+    accepted: Vec<Option<Column>>,
+    /// What every pull begins with: nothing read yet.
+    empty: Rows,
+}
+
+/// The rows of one pull, growing.
+#[derive(Clone)]
+struct Rows {
+    document: Object,
+    columns: Vec<Column>,
+    count: usize,
+}
+
+impl JsonDecoder {
+    pub(super) fn new(schema: &SourceSchema) -> Result<Self, DecoderError> {
+        let zone = schema
+            .time_zone
+            .parse()
+            .map_err(|_| DecoderError::TimeZone {
+                zone: schema.time_zone.clone(),
+            })?;
+        schema.columns.iter().try_for_each(origin::check)?;
+        let mut compiler = Compiler::new(zone);
+        let (document, columns) = compile(schema, &mut compiler);
+        let accepted = schema
+            .columns
+            .iter()
+            .map(|column| accepted(column, &mut compiler));
+        Ok(Self {
+            schema: schema.arrow_schema(),
+            accepted: accepted.collect::<Result<_, _>>()?,
+            contract: schema.columns.clone(),
+            empty: Rows {
+                document,
+                columns,
+                count: 0,
+            },
+        })
+    }
+
+    /// Reads one record into one more row; the columns may be left with part of a row on error.
+    fn read(
+        &self,
+        rows: &mut Rows,
+        pulled: &Pulled,
+        index: usize,
+        context: &mut Context,
+        scratch: &mut String,
+    ) -> Result<(), Rejection> {
+        let payload = pulled.records.payloads.get(index).unwrap_or_default();
+        if payload.is_empty() {
+            return Err(whole_record(
+                Reason::EmptyPayload,
+                "the record has no payload".to_owned(),
+            ));
+        }
+        let text = std::str::from_utf8(payload).map_err(|error| {
+            whole_record(
+                Reason::InvalidUtf8,
+                format!("the payload is no UTF-8: {error}"),
+            )
+        })?;
+        let mut scanner = Scanner::new(text, scratch);
+        context.begin();
+        match scanner.peek() {
+            b'{' => rows
+                .document
+                .read(&mut scanner, context, &mut rows.columns, rows.count)?,
+            kind => {
+                scanner.skip()?;
+                scanner.end()?;
+                let detail = format!("expected an object, found {}", kind_name(kind));
+                return Err(whole_record(Reason::WrongType, detail));
+            }
+        }
+        scanner.end()?;
+        context.rejected()?;
+        self.complete(rows, pulled, index)
+    }
+
+    /// Fills what the payload left open and holds the row to the contract.
+    fn complete(&self, rows: &mut Rows, pulled: &Pulled, index: usize) -> Result<(), Rejection> {
+        let row = rows.count;
+        for ((column, declared), accepted) in rows
+            .columns
+            .iter_mut()
+            .zip(&self.contract)
+            .zip(&self.accepted)
+        {
+            if column.len() == row {
+                match declared.origin {
+                    ColumnOrigin::Field(_) => column.push_null(),
+                    _ => origin::read(column, declared, pulled, index)?,
+                }
+            }
+            if !declared.not_null && accepted.is_none() {
+                continue;
+            }
+            if column.is_null(row) {
+                if declared.not_null {
+                    return Err(broken_contract(
+                        declared,
+                        Reason::NullNotAllowed,
+                        "null or missing".to_owned(),
+                    ));
+                }
+            } else if let (Column::Leaf(own), Some(Column::Leaf(accepted))) = (column, accepted)
+                && !own.last_among(accepted)
+            {
+                let detail = format!("not one of {}", declared.accepted_values.join(", "));
+                return Err(broken_contract(declared, Reason::NotAccepted, detail));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Decoder for JsonDecoder {
+    fn decode(&self, source: &SourceName, pulled: &Pulled) -> Decoded {
+        let mut rows = self.empty.clone();
+        let mut context = Context::default();
+        let mut scratch = String::new();
+        let mut loaded = Vec::with_capacity(pulled.records.len());
+        let mut dead_letters = Vec::new();
+        for index in 0..pulled.records.len() {
+            match self.read(&mut rows, pulled, index, &mut context, &mut scratch) {
+                Ok(()) => {
+                    rows.count += 1;
+                    loaded.push(index);
+                    context.undeclared.count();
+                }
+                Err(rejection) => {
+                    let count = rows.count;
+                    rows.columns
+                        .iter_mut()
+                        .for_each(|column| column.truncate(count));
+                    dead_letters.push(dead_letter(source, pulled, index, rejection));
+                }
+            }
+        }
+        let columns = rows
+            .columns
+            .into_iter()
+            .map(Column::finish)
+            .chain(provenance(pulled, &loaded));
+        let options = RecordBatchOptions::new().with_row_count(Some(loaded.len()));
+        let rows =
+            RecordBatch::try_new_with_options(self.schema.clone(), columns.collect(), &options)
+                .expect("the columns were made from the schema, and not_null was checked");
+        Decoded {
+            rows,
+            dead_letters,
+            undeclared: context.undeclared.finish(),
+        }
+    }
+}
+
+/// The document's object and a column for each declared one, those from outside the payload too.
+fn compile(schema: &SourceSchema, compiler: &mut Compiler) -> (Object, Vec<Column>) {
+    let mut columns = vec![None; schema.columns.len()];
+    let mut wanted: Vec<Wanted<'_>> = Vec::new();
+    for (index, column) in schema.columns.iter().enumerate() {
+        match &column.origin {
+            ColumnOrigin::Field(path) => wanted.push((path, index, &column.data_type)),
+            _ => {
+                let name = std::slice::from_ref(&column.name);
+                columns[index] = Some(Column::new(&column.data_type, name, compiler));
+            }
+        }
+    }
+    let document = compiler.object(&wanted, &[String::new()], &mut columns);
+    (document, filled(columns))
+}
+
+fn accepted(
+    column: &SourceColumn,
+    compiler: &mut Compiler,
+) -> Result<Option<Column>, DecoderError> {
+    if column.accepted_values.is_empty() {
+        return Ok(None);
+    }
+    let mut values = Column::new(&column.data_type, &[column.name.clone()], compiler);
+    for value in &column.accepted_values {
+        let refused = match &values {
+            Column::Leaf(_) => origin::text(&mut values, column, value)
+                .err()
+                .map(|rejection| rejection.detail),
+            _ => Some("only scalars have accepted values".to_owned()),
+        };
+        if let Some(detail) = refused {
+            return Err(DecoderError::AcceptedValue {
+                column: column.name.clone(),
+                value: value.clone(),
+                declared: column.data_type.clone(),
+                detail,
+            });
+        }
+    }
+    Ok(Some(values))
+}
+
+fn whole_record(reason: Reason, detail: String) -> Rejection {
+    Rejection {
+        reason,
+        field: None,
+        detail,
+    }
+}
+
+fn broken_contract(declared: &SourceColumn, reason: Reason, detail: String) -> Rejection {
+    let field = match &declared.origin {
+        ColumnOrigin::Field(path) => path.join("."),
+        _ => declared.name.clone(),
+    };
+    Rejection {
+        reason,
+        field: Some(field),
+        detail,
+    }
+}
+
+/// Topic, incarnation, partition and offset of the records that loaded.
+fn provenance(pulled: &Pulled, loaded: &[usize]) -> [ArrayRef; 4] {
+    let records = &pulled.records;
+    let partition = |index: &usize| &pulled.partitions[records.partitions[*index] as usize];
+    let mut topics = Strings::default();
+    loaded
+        .iter()
+        .for_each(|_| topics.push(pulled.topic.as_bytes()));
+    [
+        topics.utf8(),
+        Arc::new(Int32Array::from_iter_values(
+            loaded
+                .iter()
+                .map(|index| partition(index).incarnation.ordinal),
+        )),
+        Arc::new(Int32Array::from_iter_values(
+            loaded.iter().map(|index| partition(index).number),
+        )),
+        Arc::new(Int64Array::from_iter_values(
+            loaded.iter().map(|index| records.offsets[*index]),
+        )),
+    ]
+}
+
+fn dead_letter(
+    source: &SourceName,
+    pulled: &Pulled,
+    index: usize,
+    rejection: Rejection,
+) -> DeadLetter {
+    let records = &pulled.records;
+    let partition = &pulled.partitions[records.partitions[index] as usize];
+    let headers = records.headers.get(index);
+    DeadLetter {
+        partition: PartitionId {
+            source: source.clone(),
+            partition: partition.id.partition.clone(),
+        },
+        incarnation: partition.incarnation.clone(),
+        offset: records.offsets[index],
+        timestamp: records.timestamps[index],
+        reason: rejection.reason,
+        field: rejection.field,
+        detail: rejection.detail,
+        key: records.keys.get(index).map(<[u8]>::to_vec),
+        payload: records.payloads.get(index).map(<[u8]>::to_vec),
+        headers: headers
+            .map(|(name, value)| {
+                (
+                    String::from_utf8_lossy(name).into_owned(),
+                    value.map(<[u8]>::to_vec),
+                )
+            })
+            .collect(),
+    }
+}
