@@ -1,4 +1,5 @@
 //! Where records and tables go.
 
 pub mod lake;
+pub mod postgres;
 pub mod raw_store;

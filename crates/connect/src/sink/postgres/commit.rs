@@ -1,0 +1,576 @@
+//! The exactly-once commit: one epoch, one transaction.
+//!
+//! In this order: positions by compare-and-swap; the job's lock (shared; a batch run takes it
+//! exclusively) and the check of generations; the tables in model order; dead letters; the lake's
+//! rows staged. The last message holds the lake's lock only while the server works: it numbers the
+//! epoch, writes the lake's catalog and the lineage, and commits, without a round trip between.
+//!
+//! A connection that is lost at COMMIT decides nothing. The old backend is ended, so that nothing
+//! can commit any more, and the epoch is looked up by the attempt that this process chose for it.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use chrono::{DateTime, SecondsFormat, Utc};
+use factmill_core::dead_letter::DeadLetter;
+use factmill_core::epoch::{Epoch, Reader};
+use factmill_core::error::backoff;
+use factmill_core::position::{Cursor, Interval, PartitionId};
+use factmill_core::source::BoxedError;
+use factmill_core::table::{Table, TableChange};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{SimpleQueryMessage, Transaction};
+use uuid::Uuid;
+
+use super::apply::{LoadPaths, apply, ensure_staging};
+use super::connection::{Backend, Patience, Session, Statements, epoch_session_name};
+use super::error::{Generation, WarehouseError};
+use super::identifier::{literal, source_text};
+use super::lock_watch::LockWatch;
+use super::positions::{self, Stored, move_positions};
+use super::tables::Generations;
+use super::{CONTROL_SESSION, Warehouse, dead_letters, lease};
+use crate::sink::lake::LakeError;
+
+/// The lake's part of an epoch.
+#[async_trait]
+pub trait LakeChanges: Send + Sync {
+    /// Stages inlined rows in temporary tables of `tx`; returns what `factmill.lake_commit` takes.
+    async fn stage(&self, tx: &Transaction<'_>) -> Result<Value, BoxedError>;
+}
+
+/// Everything that one epoch changes.
+#[derive(Clone)]
+pub struct EpochChanges {
+    /// Who read.
+    pub reader: Reader,
+    /// What was read of each partition that moved; each partition once.
+    pub intervals: Vec<Interval>,
+    /// The job's tables, in model order.
+    pub tables: Arc<[Table]>,
+    /// The generations that the job was compiled for, from [`Warehouse::prepare_tables`].
+    pub generations: Generations,
+    /// What the epoch does to tables; a table may occur more than once.
+    pub changes: Vec<TableChange>,
+    /// Records set aside.
+    pub dead_letters: Vec<DeadLetter>,
+    /// The lake's part.
+    pub lake: Arc<dyn LakeChanges>,
+    /// Records read, dead letters included.
+    pub rows_in: u64,
+    /// When the epoch's pull began.
+    pub started_at: DateTime<Utc>,
+    /// The version of the program.
+    pub code_version: String,
+}
+
+/// A committed epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// Its number.
+    pub epoch: Epoch,
+    /// Where its time went.
+    pub phases: Phases,
+}
+
+/// How long each phase of a commit took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Phases {
+    /// Positions, the job's lock, generations.
+    pub positions: Duration,
+    /// Rows into tables.
+    pub tables: Duration,
+    /// Dead letters.
+    pub dead_letters: Duration,
+    /// Staging the lake's part.
+    pub lake: Duration,
+    /// The last message: lake's lock, catalog, lineage, COMMIT.
+    pub commit: Duration,
+}
+
+impl Warehouse {
+    /// Commits an epoch, or changes nothing.
+    ///
+    /// Epochs of one process are committed one after the other. Dropping the future before it is
+    /// done leaves the outcome open, as a lost connection does: the stored positions decide.
+    ///
+    /// # Errors
+    /// [`WarehouseError::Fenced`] when a position is not where its interval begins,
+    /// [`WarehouseError::NewerGeneration`] when a table was replaced,
+    /// [`WarehouseError::Refused`] when a table does not take a row, and those of the connection.
+    pub async fn commit(&self, changes: &EpochChanges) -> Result<Committed, WarehouseError> {
+        let name = epoch_session_name(&changes.reader);
+        let patience = Patience {
+            // The watch ends backends of the same job after the time-out; the server gives up on
+            // others after twice that.
+            lock: Some(self.inner.config.lock_timeout * 2),
+            statement: self.inner.config.statement_timeout,
+        };
+        let mut session = lease(&self.inner.epochs, || self.open(patience, &name)).await?;
+        session.rename(&name).await?;
+        ensure_staging(&mut session, &changes.tables).await?;
+        let backend = session.backend.clone();
+        let attempt = Uuid::now_v7();
+        let watch = LockWatch::new(self, backend.clone(), name);
+        let ended = tokio::select! {
+            biased;
+            ended = attempt_commit(&mut session, &self.inner.paths, changes, attempt) => ended,
+            never = watch.run() => match never {},
+        };
+        match ended {
+            Ok(committed) => Ok(committed),
+            Err(Failed::Before(error)) => Err(watch.explain(error)),
+            Err(Failed::AtCommit(error, phases)) if error.lost_connection() => {
+                let epoch = self.settle(changes, attempt, &backend, error).await?;
+                Ok(Committed { epoch, phases })
+            }
+            Err(Failed::AtCommit(error, _)) => Err(watch.explain(error)),
+        }
+    }
+
+    /// Finds out what became of an epoch whose COMMIT was not answered.
+    async fn settle(
+        &self,
+        changes: &EpochChanges,
+        attempt: Uuid,
+        backend: &Backend,
+        lost: WarehouseError,
+    ) -> Result<Epoch, WarehouseError> {
+        tracing::warn!(
+            error = &lost as &dyn std::error::Error,
+            "connection lost at commit; reading the positions again"
+        );
+        let mut tries = 0;
+        let (epoch, stored) = loop {
+            match self.look_up(changes, attempt, backend).await {
+                Ok(found) => break found,
+                // About ten seconds: a server that restarts is back by then, and otherwise the
+                // caller's own retry finds the stored positions.
+                Err(error) if tries == 7 => {
+                    return Err(WarehouseError::CommitUnknown {
+                        source: Box::new(error),
+                    });
+                }
+                Err(_) => {
+                    tries += 1;
+                    tokio::time::sleep(backoff(tries)).await;
+                }
+            }
+        };
+        match decide(&changes.intervals, epoch, &stored) {
+            Outcome::Committed(epoch) => Ok(epoch),
+            Outcome::NotCommitted => Err(lost),
+            Outcome::Fenced(interval) => Err(WarehouseError::Fenced {
+                partition: interval.partition().clone(),
+                expected: interval.from().map_or("none".to_owned(), Cursor::to_text),
+                found: stored
+                    .get(interval.partition())
+                    .map_or("none".to_owned(), |stored| stored.position.cursor.to_text()),
+            }),
+        }
+    }
+
+    /// Ends the old backend and reads the epoch of `attempt`, if it was committed, and the positions.
+    async fn look_up(
+        &self,
+        changes: &EpochChanges,
+        attempt: Uuid,
+        backend: &Backend,
+    ) -> Result<(Option<Epoch>, HashMap<PartitionId, Stored>), WarehouseError> {
+        let session = self.open(Patience::UNLIMITED, CONTROL_SESSION).await?;
+        let wrong =
+            |source| WarehouseError::query("finding out whether an epoch was committed", source);
+        // Waits up to 5 s until that backend is gone; one that is gone already is not found.
+        let ended = session
+            .client
+            .query(
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity \
+                 where pid = $1 and backend_start::text = $2",
+                &[&backend.pid, &backend.started],
+            )
+            .await
+            .map_err(wrong)?;
+        if ended.iter().any(|row| !row.get::<_, bool>(0)) {
+            return Err(WarehouseError::Broken(format!(
+                "backend {} does not end",
+                backend.pid
+            )));
+        }
+        let epoch = session
+            .client
+            .query_opt(
+                "select epoch from factmill.epochs where attempt = $1",
+                &[&attempt],
+            )
+            .await
+            .map_err(wrong)?
+            .map(|row| Epoch::new(row.get(0)));
+        let partitions: Vec<_> = changes
+            .intervals
+            .iter()
+            .map(|interval| interval.partition().clone())
+            .collect();
+        let stored = positions::read(&session.client, &changes.reader, &partitions).await?;
+        Ok((epoch, stored))
+    }
+}
+
+/// What became of an epoch.
+#[derive(Debug, PartialEq)]
+enum Outcome<'a> {
+    Committed(Epoch),
+    NotCommitted,
+    /// Not committed, and somebody else moved this partition.
+    Fenced(&'a Interval),
+}
+
+/// Decides by what is stored once nothing of the attempt can change any more: the epoch that the
+/// attempt left, else whether every position is still where the epoch began.
+fn decide<'a>(
+    intervals: &'a [Interval],
+    epoch: Option<Epoch>,
+    stored: &HashMap<PartitionId, Stored>,
+) -> Outcome<'a> {
+    if let Some(epoch) = epoch {
+        return Outcome::Committed(epoch);
+    }
+    let moved = intervals.iter().find(|interval| {
+        let stored = stored
+            .get(interval.partition())
+            .filter(|stored| !stored.ended);
+        match (interval.from(), stored) {
+            (None, None) => false,
+            (Some(from), Some(stored)) => {
+                stored.position.cursor != *from
+                    || stored.position.incarnation != *interval.incarnation()
+            }
+            _ => true,
+        }
+    });
+    moved.map_or(Outcome::NotCommitted, Outcome::Fenced)
+}
+
+/// When an attempt failed.
+enum Failed {
+    /// Before the last message: nothing was committed.
+    Before(WarehouseError),
+    /// At the last message: when the connection was lost, the outcome is open.
+    AtCommit(WarehouseError, Phases),
+}
+
+impl From<WarehouseError> for Failed {
+    fn from(error: WarehouseError) -> Self {
+        Self::Before(error)
+    }
+}
+
+async fn attempt_commit(
+    session: &mut Session,
+    paths: &LoadPaths,
+    changes: &EpochChanges,
+    attempt: Uuid,
+) -> Result<Committed, Failed> {
+    let mut phases = Phases::default();
+    let mut clock = Instant::now();
+    let mut lap = || {
+        let spent = clock.elapsed();
+        clock = Instant::now();
+        spent
+    };
+    let Session {
+        client, statements, ..
+    } = session;
+    let tx = client
+        .transaction()
+        .await
+        .map_err(|source| WarehouseError::query("beginning an epoch", source))?;
+
+    take_positions(&tx, statements, changes).await?;
+    phases.positions = lap();
+
+    let mut rows = vec![0u64; changes.tables.len()];
+    for change in in_model_order(&changes.changes) {
+        let table = changes.tables.get(change.table).ok_or_else(|| {
+            WarehouseError::Broken(format!(
+                "a change names table {} of {}",
+                change.table,
+                changes.tables.len()
+            ))
+        })?;
+        rows[change.table] += apply(&tx, statements, paths, table, &change.rows).await?;
+    }
+    phases.tables = lap();
+
+    dead_letters::set_aside(
+        &tx,
+        statements,
+        &changes.reader,
+        attempt,
+        &changes.dead_letters,
+    )
+    .await?;
+    phases.dead_letters = lap();
+
+    let lake = changes
+        .lake
+        .stage(&tx)
+        .await
+        .map_err(|error| WarehouseError::Lake(error.into()))?;
+    phases.lake = lap();
+
+    let message = last_message(changes, attempt, &rows, &phases, &lake);
+    let answered = tx.simple_query(&message).await;
+    phases.commit = lap();
+    let answered = match answered {
+        Ok(answered) => answered,
+        Err(source) => {
+            let error = match LakeError::of_commit(&source) {
+                Some(raised) => WarehouseError::Lake((Box::new(raised) as BoxedError).into()),
+                None => WarehouseError::query("committing an epoch", source),
+            };
+            return Err(Failed::AtCommit(error, phases));
+        }
+    };
+    // The server has committed: a rollback by the guard's drop would only make it warn.
+    std::mem::forget(tx);
+    let epoch = epoch_number(&answered).ok_or_else(|| {
+        WarehouseError::Broken("factmill.commit_epoch did not answer with a number".into())
+    })?;
+    Ok(Committed { epoch, phases })
+}
+
+/// Moves the positions, takes the job's lock and checks the generations. The three are sent
+/// together; the server works on them in this order.
+async fn take_positions(
+    tx: &Transaction<'_>,
+    statements: &mut Statements,
+    changes: &EpochChanges,
+) -> Result<(), WarehouseError> {
+    let wrong = |source| WarehouseError::query("checking the tables of an epoch", source);
+    let reader = &changes.reader;
+    let moving = positions::move_statement(tx, statements).await?;
+    let locking = statements
+        .get(
+            tx,
+            "select pg_advisory_xact_lock_shared(hashtextextended($1, 0))",
+        )
+        .await
+        .map_err(wrong)?;
+    let checking = statements.get(tx, CHECK_GENERATIONS).await.map_err(wrong)?;
+
+    let schemas: Vec<&str> = changes
+        .tables
+        .iter()
+        .map(|table| table.name.schema.as_str())
+        .collect();
+    let names: Vec<&str> = changes
+        .tables
+        .iter()
+        .map(|table| table.name.name.as_str())
+        .collect();
+    let generations = changes.generations.as_slice();
+    let lock = job_lock(reader);
+    let lock: [&(dyn ToSql + Sync); 1] = [&lock];
+    let compiled_for: [&(dyn ToSql + Sync); 5] =
+        [&schemas, &names, &generations, &reader.target, &reader.job];
+    let (moved, locked, checked) = tokio::join!(
+        biased;
+        move_positions(tx, &moving, reader, &changes.intervals),
+        tx.execute(&locking, &lock),
+        tx.query(&checking, &compiled_for),
+    );
+    moved?;
+    locked.map_err(|source| WarehouseError::query("taking the job's lock", source))?;
+    let stale = checked.map_err(wrong)?;
+    let Some(stale) = stale.first() else {
+        return Ok(());
+    };
+    let index = usize::try_from(stale.get::<_, i64>(0) - 1).unwrap_or_default();
+    Err(WarehouseError::NewerGeneration {
+        table: changes.tables[index].name.clone(),
+        compiled: generations[index],
+        found: Generation(stale.get(1)),
+    })
+}
+
+/// Tables that are not of the generation they were compiled for, with the generation they are of.
+const CHECK_GENERATIONS: &str = "\
+    select w.place, t.generation \
+    from unnest($1::text[], $2::text[], $3::bigint[]) with ordinality as w(schema, name, generation, place) \
+    left join factmill.tables t \
+        on t.schema = w.schema and t.name = w.name and t.target = $4::text and t.job = $5::text \
+    where t.generation is distinct from w.generation \
+    order by w.place";
+
+/// What the advisory lock of a job is made of: epochs share it, batch runs hold it alone.
+pub(super) fn job_lock(reader: &Reader) -> String {
+    format!("factmill job {}/{}", reader.target, reader.job)
+}
+
+fn in_model_order(changes: &[TableChange]) -> Vec<&TableChange> {
+    let mut ordered: Vec<_> = changes.iter().collect();
+    ordered.sort_by_key(|change| change.table);
+    ordered
+}
+
+/// The lineage as JSON, handed to the server with COMMIT behind it.
+fn last_message(
+    changes: &EpochChanges,
+    attempt: Uuid,
+    rows: &[u64],
+    phases: &Phases,
+    lake: &Value,
+) -> String {
+    let millis = |spent: Duration| spent.as_secs_f64() * 1e3;
+    let intervals: Vec<_> = changes
+        .intervals
+        .iter()
+        .map(|interval| {
+            json!({
+                "source": source_text(&interval.partition().source),
+                "partition": interval.partition().partition,
+                "incarnation": interval.incarnation().ordinal,
+                "from_position": interval.from().map(Cursor::to_text),
+                "to_position": interval.to().to_text(),
+            })
+        })
+        .collect();
+    let tables: Vec<_> = changes
+        .tables
+        .iter()
+        .zip(changes.generations.as_slice())
+        .zip(rows)
+        .filter(|(_, rows)| **rows > 0)
+        .map(|((table, generation), rows)| {
+            json!({
+                "schema": table.name.schema,
+                "name": table.name.name,
+                "generation": generation,
+                "rows": rows,
+            })
+        })
+        .collect();
+    let epoch = json!({
+        "attempt": attempt.to_string(),
+        "target": changes.reader.target,
+        "job": changes.reader.job,
+        "started_at": changes.started_at.to_rfc3339_opts(SecondsFormat::Micros, true),
+        "rows_in": changes.rows_in,
+        "rows_out": rows.iter().sum::<u64>(),
+        "dead_letters": changes.dead_letters.len(),
+        "code_version": changes.code_version,
+        "phases": {
+            "positions": millis(phases.positions),
+            "tables": millis(phases.tables),
+            "dead_letters": millis(phases.dead_letters),
+            "lake": millis(phases.lake),
+        },
+        "intervals": intervals,
+        "tables": tables,
+        "lake": lake,
+    });
+    format!(
+        "select factmill.commit_epoch({}::jsonb); commit",
+        literal(&epoch.to_string())
+    )
+}
+
+fn epoch_number(answered: &[SimpleQueryMessage]) -> Option<Epoch> {
+    answered.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok().map(Epoch::new),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+    use factmill_core::position::{Incarnation, Position, SourceName};
+
+    fn partition() -> PartitionId {
+        PartitionId {
+            source: SourceName::new("banking", "transactions"),
+            partition: "0".into(),
+        }
+    }
+
+    fn incarnation(ordinal: i32) -> Incarnation {
+        Incarnation {
+            ordinal,
+            identity: format!("cluster/{ordinal}"),
+        }
+    }
+
+    fn interval(from: Option<i64>) -> Vec<Interval> {
+        vec![
+            Interval::new(
+                partition(),
+                incarnation(1),
+                from.map(Cursor::Offset),
+                Cursor::Offset(10),
+            )
+            .unwrap(),
+        ]
+    }
+
+    fn stored(offset: i64, ordinal: i32) -> HashMap<PartitionId, Stored> {
+        let position = Position {
+            incarnation: incarnation(ordinal),
+            cursor: Cursor::Offset(offset),
+        };
+        HashMap::from([(
+            partition(),
+            Stored {
+                position,
+                ended: false,
+            },
+        )])
+    }
+
+    #[test]
+    fn the_attempt_decides_whatever_the_positions_say_by_now() {
+        let later = stored(99, 1);
+        assert_eq!(
+            decide(&interval(Some(5)), Some(Epoch::new(7)), &later),
+            Outcome::Committed(Epoch::new(7))
+        );
+    }
+
+    #[test]
+    fn without_the_attempt_an_unmoved_position_means_not_committed() {
+        assert_eq!(
+            decide(&interval(Some(5)), None, &stored(5, 1)),
+            Outcome::NotCommitted
+        );
+        assert_eq!(
+            decide(&interval(None), None, &HashMap::new()),
+            Outcome::NotCommitted
+        );
+    }
+
+    #[test]
+    fn without_the_attempt_a_moved_position_means_another_owner() {
+        let begun = interval(Some(5));
+        assert_eq!(
+            decide(&begun, None, &stored(10, 1)),
+            Outcome::Fenced(&begun[0])
+        );
+        assert_eq!(
+            decide(&begun, None, &stored(5, 2)),
+            Outcome::Fenced(&begun[0])
+        );
+        assert_eq!(
+            decide(&begun, None, &HashMap::new()),
+            Outcome::Fenced(&begun[0])
+        );
+        let first = interval(None);
+        assert_eq!(
+            decide(&first, None, &stored(10, 1)),
+            Outcome::Fenced(&first[0])
+        );
+    }
+}

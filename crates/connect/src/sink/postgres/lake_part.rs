@@ -1,0 +1,33 @@
+//! The lake's rows of an epoch, as the commit takes them.
+
+use async_trait::async_trait;
+use factmill_core::error::ErrorKind;
+use factmill_core::source::{BoxedError, Classified};
+use serde_json::Value;
+use tokio_postgres::Transaction;
+
+use super::LakeChanges;
+use crate::sink::lake::{Lake, LakeError, Staged};
+
+/// Rows written to the lake for one epoch and not visible yet.
+#[derive(Debug)]
+pub struct LakeEpoch {
+    /// The lake.
+    pub lake: Lake,
+    /// What [`Lake::write`] returned for the tables of the epoch.
+    pub staged: Vec<Staged>,
+}
+
+#[async_trait]
+impl LakeChanges for LakeEpoch {
+    async fn stage(&self, tx: &Transaction<'_>) -> Result<Value, BoxedError> {
+        let staged = self.lake.stage(tx, &self.staged).await;
+        staged.map_err(|error| -> BoxedError { Box::new(error) })
+    }
+}
+
+impl Classified for LakeError {
+    fn kind(&self) -> ErrorKind {
+        Self::kind(self)
+    }
+}

@@ -1,0 +1,232 @@
+//! Replacing a whole table: its new rows are loaded beside it and take its place at once.
+//!
+//! The new rows go into a shadow table in a transaction of its own, which ends with the swap: a
+//! crash leaves nothing behind, and until the last moment readers and epochs see the old rows and
+//! wait for nobody. Then the table is locked for as long as the swap takes.
+//!
+//! The shadow takes the table's place by rename, with its owner, grants, indexes and constraints.
+//! Where other objects hold on to the table itself (views, triggers, policies, publications), the
+//! table stays, and its rows are exchanged within the same transaction.
+
+use std::time::Duration;
+
+use factmill_core::epoch::Reader;
+use factmill_core::table::Table;
+use factmill_core::table_reader::RowStream;
+use futures::StreamExt;
+use tokio_postgres::Transaction;
+use tokio_postgres::error::SqlState;
+
+use super::commit::job_lock;
+use super::connection::Patience;
+use super::copy_in::CopyIn;
+use super::encode::RowEncoder;
+use super::error::{Misfit, WarehouseError};
+use super::identifier::{list, qualified};
+use super::shadow::{Shadow, Standing};
+use super::tables::{comments, grant_readers, planned_columns, refuse_long_names, register};
+use super::{CONTROL_SESSION, Warehouse};
+
+/// On whose behalf a table is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swap {
+    /// A scheduled rebuild of a running stream: the same model, so epochs go on.
+    Refresh,
+    /// A batch run: no epoch of the job commits during the swap, the table may have other columns
+    /// than before, and its generation is raised, so that processes compiled for the old one stop.
+    Replace,
+}
+
+/// A table that was replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loaded {
+    /// Rows that it has now.
+    pub rows: u64,
+    /// Its generation now.
+    pub generation: i64,
+}
+
+/// How long the swap waits for readers of the table before it lets those that queue behind it go
+/// first and tries again.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+/// How often it tries: with pauses as long as the waits, about two minutes.
+const LOCK_TRIES: u32 = 60;
+
+impl Warehouse {
+    /// Replaces all rows of `table` by `rows`, in one transaction; the table is made when it is not
+    /// there. Batches have the table's columns in their order and, for `upsert`, the order column.
+    ///
+    /// Two loads of one table wait for each other. Dropping the future changes nothing.
+    ///
+    /// # Errors
+    /// [`WarehouseError::Refused`] when the table does not take a row, [`WarehouseError::Rows`] when
+    /// the rows end with an error, [`WarehouseError::SecondWriter`], [`WarehouseError::Misfit`]
+    /// when other objects hold on to a table whose columns change, and those of the connection.
+    pub async fn load_shadow_and_swap(
+        &self,
+        reader: &Reader,
+        table: &Table,
+        rows: RowStream,
+        swap: Swap,
+    ) -> Result<Loaded, WarehouseError> {
+        refuse_long_names(std::slice::from_ref(table))?;
+        let doing = format!("replacing table {}", table.name);
+        let wrong = |source| WarehouseError::query(&doing, source);
+        let mut session = self.open(Patience::UNLIMITED, CONTROL_SESSION).await?;
+        let tx = session.client.transaction().await.map_err(wrong)?;
+        tx.execute(
+            "select pg_advisory_xact_lock(hashtextextended('factmill rebuild ' || $1, 0))",
+            &[&qualified(&table.name)],
+        )
+        .await
+        .map_err(wrong)?;
+        let shadow = Shadow::create(&tx, table).await?;
+        let loaded = load(&tx, table, &shadow, rows).await?;
+        let standing = Standing::look(&tx, table, &shadow).await?;
+        let exchange = standing
+            .as_ref()
+            .is_some_and(|standing| standing.held_by.is_some());
+        if !exchange {
+            shadow.finish(&tx, table, standing.as_ref()).await?;
+        }
+        let (lock, mode) = match swap {
+            Swap::Refresh => ("pg_advisory_xact_lock_shared", "a rebuild"),
+            Swap::Replace => ("pg_advisory_xact_lock", "a batch run"),
+        };
+        tx.execute(
+            &format!("select {lock}(hashtextextended($1, 0))"),
+            &[&job_lock(reader)],
+        )
+        .await
+        .map_err(|source| {
+            WarehouseError::query(format!("taking the job's lock for {mode}"), source)
+        })?;
+        let mut generation = register(&tx, reader, table).await?;
+        if swap == Swap::Replace && standing.is_some() {
+            generation = raise_generation(&tx, table).await?;
+        }
+        match standing {
+            None => shadow.rename(&tx, table).await?,
+            Some(standing) => {
+                lock_alone(&tx, table).await?;
+                if exchange {
+                    exchange_rows(&tx, table, &shadow, &standing).await?;
+                } else {
+                    shadow.replace(&tx, table, &standing).await?;
+                }
+            }
+        }
+        grant_readers(&tx, table).await?;
+        tx.commit().await.map_err(wrong)?;
+        Ok(Loaded {
+            rows: loaded,
+            generation,
+        })
+    }
+}
+
+async fn load(
+    tx: &Transaction<'_>,
+    table: &Table,
+    shadow: &Shadow,
+    mut rows: RowStream,
+) -> Result<u64, WarehouseError> {
+    let sql = format!(
+        "copy {} ({}) from stdin (format binary)",
+        shadow.qualified(),
+        list(planned_columns(table).map(|column| column.name))
+    );
+    let statement = tx
+        .prepare(&sql)
+        .await
+        .map_err(|source| WarehouseError::writing(&table.name, source))?;
+    let mut copy = CopyIn::begin(tx, &statement, &table.name).await?;
+    while let Some(batch) = rows.next().await {
+        let batch = batch.map_err(|error| WarehouseError::Rows {
+            table: table.name.clone(),
+            source: error.into(),
+        })?;
+        let columns = planned_columns(table).map(|column| (column.name, column.data_type));
+        let encoder = RowEncoder::new(&batch, columns)
+            .map_err(|source| WarehouseError::encoding(&table.name, source))?;
+        copy.write(&encoder).await?;
+        if copy.is_refused() {
+            break;
+        }
+    }
+    copy.finish().await
+}
+
+async fn raise_generation(tx: &Transaction<'_>, table: &Table) -> Result<i64, WarehouseError> {
+    let row = tx
+        .query_one(
+            "update factmill.tables set generation = generation + 1, updated_at = now() \
+             where schema = $1 and name = $2 returning generation",
+            &[&table.name.schema, &table.name.name],
+        )
+        .await
+        .map_err(|source| {
+            WarehouseError::query(format!("raising the generation of {}", table.name), source)
+        })?;
+    Ok(row.get(0))
+}
+
+/// Locks the table against everybody. A long query of somebody else must not make all later ones
+/// wait behind this lock, so it is asked for in short attempts.
+async fn lock_alone(tx: &Transaction<'_>, table: &Table) -> Result<(), WarehouseError> {
+    let doing = format!("locking table {} for its new rows", table.name);
+    let wrong = |source| WarehouseError::query(&doing, source);
+    let lock = format!(
+        "set local lock_timeout = {}; lock table {} in access exclusive mode; set local lock_timeout = 0",
+        LOCK_WAIT.as_millis(),
+        qualified(&table.name)
+    );
+    let mut tries = 0;
+    loop {
+        tx.batch_execute("savepoint factmill_lock")
+            .await
+            .map_err(wrong)?;
+        match tx.batch_execute(&lock).await {
+            Ok(()) => return Ok(()),
+            Err(source)
+                if source.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) && tries < LOCK_TRIES =>
+            {
+                tx.batch_execute(
+                    "rollback to savepoint factmill_lock; release savepoint factmill_lock",
+                )
+                .await
+                .map_err(wrong)?;
+                tries += 1;
+                tokio::time::sleep(LOCK_WAIT).await;
+            }
+            Err(source) => return Err(wrong(source)),
+        }
+    }
+}
+
+/// Puts the shadow's rows into the table that stays.
+async fn exchange_rows(
+    tx: &Transaction<'_>,
+    table: &Table,
+    shadow: &Shadow,
+    standing: &Standing,
+) -> Result<(), WarehouseError> {
+    if !standing.same_columns {
+        return Err(WarehouseError::Misfit(vec![Misfit {
+            table: table.name.clone(),
+            differences: vec![format!(
+                "its columns change, and {} needs the old ones: drop that first and make it again afterwards",
+                standing.held_by.as_deref().unwrap_or("another object")
+            )],
+        }]));
+    }
+    let columns = list(planned_columns(table).map(|column| column.name));
+    let name = qualified(&table.name);
+    tx.batch_execute(&format!(
+        "truncate {name}; insert into {name} ({columns}) select {columns} from {shadow}; drop table {shadow}; {}",
+        comments(&qualified(&table.name), table),
+        shadow = shadow.qualified(),
+    ))
+    .await
+    .map_err(|source| WarehouseError::writing(&table.name, source))
+}
