@@ -12,5 +12,6 @@ mod value;
 pub(crate) use capture::{Captured, Reference};
 pub(crate) use functions::Names;
 pub(crate) use macros::SourceFile;
+pub(crate) use markers::location;
 pub(crate) use render::{Jinja, JinjaOptions};
 pub(crate) use scan::find_word;

@@ -1,10 +1,16 @@
 //! A job: one pipeline, as `jobs/<name>.yml` declares it.
 
+mod file;
+mod set;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use factmill_core::position::SourceName;
 use factmill_core::source_schema::Format;
+
+pub use file::job_schema;
+pub(crate) use file::{ReadJob, read};
 
 /// One pipeline.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,7 +23,7 @@ pub struct Job {
     pub description: Option<String>,
     /// The warehouse schema that its models land in; the job's name by default.
     pub schema: String,
-    /// What it reads, in the file's order.
+    /// What it reads, by name.
     pub sources: Vec<JobSource>,
     /// Where raw documents go; `None` where there is none or it is switched off.
     pub raw_store: Option<RawStore>,

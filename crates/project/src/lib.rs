@@ -14,18 +14,30 @@
 
 pub mod job;
 pub mod model;
+pub mod nearest;
 pub mod project;
 pub mod rendered;
 pub mod seed;
+pub mod select;
 pub mod source;
 pub mod yaml;
 
+mod dbt_project;
+mod discover;
+mod graph;
+mod identifier;
 mod jinja;
-mod nearest;
+mod job_models;
+mod loader;
+mod properties;
+mod settings;
+mod templates;
 
-pub use job::Job;
+pub use job::{Job, job_schema};
 pub use model::{Dependency, Materialized, Model};
 pub use project::{LoadOptions, Project, Target};
 pub use rendered::Rendered;
 pub use seed::Seed;
+pub use select::Selection;
 pub use source::ProjectSource;
+pub use templates::Templates;

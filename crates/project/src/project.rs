@@ -6,13 +6,19 @@ use std::path::{Path, PathBuf};
 use factmill_core::diagnostic::{Diagnostic, Diagnostics};
 use factmill_core::position::SourceName;
 
+use crate::discover::beginning;
 use crate::job::Job;
-use crate::model::Model;
+use crate::job_models;
+use crate::loader;
+use crate::model::{Dependency, Model};
+use crate::nearest;
+use crate::rendered::Rendered;
 use crate::seed::Seed;
 use crate::source::ProjectSource;
+use crate::templates::Templates;
 
 /// A dbt project with factmill's jobs, resolved: every name in it is known to exist.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Project {
     /// `name` of `dbt_project.yml`.
     pub name: String,
@@ -28,6 +34,8 @@ pub struct Project {
     pub jobs: Vec<Job>,
     /// What is odd but does not stop a run.
     pub warnings: Vec<Diagnostic>,
+    /// The templates, for rendering models into another schema.
+    pub templates: Templates,
 }
 
 /// What a load is given from outside the project's files.
@@ -67,12 +75,7 @@ impl Project {
     /// # Errors
     /// Everything that is wrong in it, at once.
     pub fn load(dir: &Path, options: &LoadOptions) -> Result<Self, Diagnostics> {
-        let _ = options;
-        Err(
-            Diagnostic::bare(format!("no dbt project in {}", dir.display()))
-                .help("run inside a folder with dbt_project.yml, or name it with --project-dir")
-                .into(),
-        )
+        loader::load(dir, options)
     }
 
     /// The model of that name.
@@ -98,7 +101,13 @@ impl Project {
         self.jobs
             .iter()
             .find(|job| job.name == name)
-            .ok_or_else(|| Diagnostic::bare(format!("no job `{name}` in jobs/")).into())
+            .ok_or_else(|| {
+                let known = self.jobs.iter().map(|job| job.name.as_str());
+                let help = nearest::help(name, "jobs", known);
+                Diagnostic::bare(format!("no job `{name}`: there is no file jobs/{name}.yml"))
+                    .help(help)
+                    .into()
+            })
     }
 
     /// The models of a job, rendered for its schema, in topological order: those that it selects,
@@ -107,9 +116,66 @@ impl Project {
     /// A `ref` to another table that the job does not write keeps that table's own schema.
     ///
     /// # Errors
-    /// When a model reads a source that the job does not read, or reads `this`.
+    /// When the selection is wrong, or a model reads a source that the job does not read, or reads
+    /// `this`.
     pub fn job_models(&self, job: &Job) -> Result<Vec<Model>, Diagnostics> {
-        let _ = job;
-        Ok(self.models.clone())
+        let mut found = Vec::new();
+        let place = |_: &[&str]| beginning(&job.file);
+        let models = job_models::of(self, job, &place, &mut found);
+        Diagnostics::finish(found, models)
+    }
+
+    /// Renders a query that is no model, such as one of `sql/analyses/`: it may use `ref()`,
+    /// `source()`, `var()` and the project's macros.
+    ///
+    /// # Errors
+    /// What is wrong in it; `file` is where diagnostics say that it stands.
+    pub fn render_query(&self, text: &str, file: &Path) -> Result<Rendered, Diagnostics> {
+        let mut found = Vec::new();
+        let rendered = self.templates.query(text, file, &mut found);
+        Diagnostics::finish(
+            found,
+            rendered.unwrap_or_else(|| Rendered::verbatim(text, beginning(file))),
+        )
+    }
+
+    /// All nodes.
+    pub(crate) fn nodes(&self) -> Vec<Dependency> {
+        let models = self
+            .models
+            .iter()
+            .map(|model| Dependency::Model(model.name.clone()));
+        let seeds = self
+            .seeds
+            .iter()
+            .map(|seed| Dependency::Seed(seed.name.clone()));
+        let sources = self
+            .sources
+            .iter()
+            .map(|source| Dependency::Source(source.name.clone()));
+        models.chain(seeds).chain(sources).collect()
+    }
+
+    /// The folders of a node below its model path, then its name.
+    pub(crate) fn fqn(&self, node: &Dependency) -> Vec<String> {
+        let file = match node {
+            Dependency::Model(name) => self.model(name).map(|model| &model.file),
+            Dependency::Seed(name) => self.seed(name).map(|seed| &seed.file),
+            Dependency::Source(name) => self.source(name).map(|source| &source.location.file),
+        };
+        let Some(file) = file else {
+            return Vec::new();
+        };
+        let inside = self.templates.below_root(file);
+        let folders = inside
+            .parent()
+            .into_iter()
+            .flatten()
+            .map(|part| part.to_string_lossy().into_owned());
+        let names = match node {
+            Dependency::Model(name) | Dependency::Seed(name) => vec![name.clone()],
+            Dependency::Source(name) => vec![name.group().to_owned(), name.table().to_owned()],
+        };
+        folders.chain(names).collect()
     }
 }

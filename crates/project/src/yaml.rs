@@ -16,6 +16,7 @@ mod schema;
 mod units;
 mod variables;
 
+pub(crate) use fields::texts;
 pub use fields::{Fields, Found};
 pub use load::{Loaded, load, read_node};
 pub use node::{Content, Entry, Node};

@@ -55,21 +55,78 @@ pub(super) fn macros(
 
 /// The names behind `{% macro`, and where the blocks begin.
 fn definitions(text: &str) -> Vec<(usize, String)> {
-    let blocks = pieces(text).into_iter().filter_map(|piece| match piece {
-        Piece::Block(range) => Some(range),
-        _ => None,
-    });
-    let named = blocks.filter_map(|range| {
-        let inside = text[range.clone()]
-            .trim_start_matches("{%")
-            .trim_start_matches(['-', '+'])
-            .trim_start();
-        let rest = inside.strip_prefix("macro")?;
-        let name = rest.trim_start();
-        let end = name.find(|c: char| !c.is_alphanumeric() && c != '_')?;
-        (rest.len() > name.len() && end > 0).then(|| (range.start, name[..end].to_owned()))
-    });
-    named.collect()
+    blocks(text)
+        .filter(|(_, keyword, _)| *keyword == "macro")
+        .map(|(range, _, name)| (range.start, name.to_owned()))
+        .collect()
+}
+
+/// All `{% … %}` with their first two words.
+fn blocks(text: &str) -> impl Iterator<Item = (std::ops::Range<usize>, &str, &str)> {
+    pieces(text)
+        .into_iter()
+        .filter_map(move |piece| match piece {
+            Piece::Block(range) => {
+                let inside = text[range.clone()]
+                    .trim_start_matches("{%")
+                    .trim_start_matches(['-', '+'])
+                    .trim_start();
+                let (keyword, rest) = word(inside);
+                let (name, _) = word(rest.trim_start());
+                Some((range, keyword, name))
+            }
+            _ => None,
+        })
+}
+
+fn word(text: &str) -> (&str, &str) {
+    text.split_at(
+        text.find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(text.len()),
+    )
+}
+
+/// A macro file without dbt's other blocks (`test`, `materialization`, `docs`, `snapshot`), blanked
+/// out so that every place stays; and the names of its generic tests.
+pub(super) fn only_macros(text: &str) -> (String, Vec<String>) {
+    const OTHERS: [(&str, &str); 5] = [
+        ("test", "endtest"),
+        ("data_test", "enddata_test"),
+        ("materialization", "endmaterialization"),
+        ("docs", "enddocs"),
+        ("snapshot", "endsnapshot"),
+    ];
+    let (mut macros, mut tests) = (text.to_owned(), Vec::new());
+    let mut open: Option<(usize, &str)> = None;
+    for (range, keyword, name) in blocks(text) {
+        match open {
+            None => {
+                if let Some((opening, end)) = OTHERS.iter().find(|(opening, _)| *opening == keyword)
+                {
+                    open = Some((range.start, end));
+                    if opening.ends_with("test") {
+                        tests.push(name.to_owned());
+                    }
+                }
+            }
+            Some((start, end)) if keyword == end => {
+                let blank: String = text[start..range.end]
+                    .chars()
+                    .map(|c| {
+                        if c == '\n' {
+                            "\n".into()
+                        } else {
+                            " ".repeat(c.len_utf8())
+                        }
+                    })
+                    .collect();
+                macros.replace_range(start..range.end, &blank);
+                open = None;
+            }
+            Some(_) => {}
+        }
+    }
+    (macros, tests)
 }
 
 /// Makes each macro a function that runs it in its own file.

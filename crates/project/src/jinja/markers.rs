@@ -127,7 +127,7 @@ impl<'t> LineCounter<'t> {
 }
 
 /// The place of a byte of a file.
-pub(super) fn location(file: &Path, text: &str, byte: usize) -> Location {
+pub(crate) fn location(file: &Path, text: &str, byte: usize) -> Location {
     let mut end = byte.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;

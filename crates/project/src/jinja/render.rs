@@ -37,6 +37,7 @@ pub(crate) struct Jinja {
     marked: Environment<'static>,
     marks: Marks,
     macros: BTreeMap<String, String>,
+    tests: Vec<String>,
     files: Arc<[SourceFile]>,
 }
 
@@ -49,12 +50,16 @@ impl Jinja {
     ) -> Self {
         let mut marks = Marks::default();
         let (mut plain, mut marked) = (environment(), environment());
+        let mut tests = Vec::new();
         for file in &files {
-            if let Err(error) = plain.add_template_owned(file.template(), file.text.clone()) {
+            // what is not a macro is blanked out, so that places stay
+            let (text, defined) = macros::only_macros(&file.text);
+            tests.extend(defined);
+            if let Err(error) = plain.add_template_owned(file.template(), text.clone()) {
                 found.push(diagnostic(&error, &files));
                 continue;
             }
-            let text = marks.mark(&file.text, &file.path);
+            let text = marks.mark(&text, &file.path);
             // a mark inside text changes no tag, so what compiled compiles
             if marked.add_template_owned(file.template(), text).is_err() {
                 marked.remove_template(&file.template());
@@ -69,8 +74,14 @@ impl Jinja {
             marked,
             marks,
             macros,
+            tests,
             files: files.into(),
         }
+    }
+
+    /// The generic tests that macros define.
+    pub(crate) fn tests(&self) -> &[String] {
+        &self.tests
     }
 
     /// Renders a model. `None`: the mistakes are in `found`.

@@ -11,7 +11,8 @@ use crate::nearest;
 /// Where variables come from, and which parts of the file need theirs.
 #[derive(Clone, Copy)]
 pub struct Variables<'a> {
-    environment: &'a BTreeMap<String, String>,
+    /// `None`: a dollar sign is a dollar sign.
+    environment: Option<&'a BTreeMap<String, String>>,
     needed: &'a dyn Fn(&[&str]) -> bool,
 }
 
@@ -19,7 +20,15 @@ impl<'a> Variables<'a> {
     /// Every part of the file is needed.
     pub fn new(environment: &'a BTreeMap<String, String>) -> Self {
         Self {
-            environment,
+            environment: Some(environment),
+            needed: &|_| true,
+        }
+    }
+
+    /// No variables: for files that have their own way to them, where `$` is nothing special.
+    pub fn none() -> Self {
+        Self {
+            environment: None,
             needed: &|_| true,
         }
     }
@@ -40,7 +49,9 @@ impl<'a> Variables<'a> {
     /// Resolves all scalars below a node. What is not set is a diagnostic where it is needed, and
     /// stays as it is written where it is not.
     pub(super) fn substitute(&self, node: &mut Node, found: &mut Vec<Diagnostic>) {
-        self.below(node, &mut Vec::new(), true, found);
+        if self.environment.is_some() {
+            self.below(node, &mut Vec::new(), true, found);
+        }
     }
 
     fn below(
@@ -141,12 +152,19 @@ impl<'a> Variables<'a> {
                     .help("letters, digits and `_`; write `$$` for a dollar sign"),
             );
         }
-        match (self.environment.get(name), default) {
+        let known = self.environment;
+        match (known.and_then(|known| known.get(name)), default) {
             (Some(value), None) => Ok(value),
             (Some(value), Some(_)) if !value.is_empty() => Ok(value),
             (_, Some(default)) => Ok(default),
             (None, None) => {
-                let near = nearest::nearest(name, self.environment.keys().map(String::as_str));
+                let near = nearest::nearest(
+                    name,
+                    known
+                        .into_iter()
+                        .flat_map(BTreeMap::keys)
+                        .map(String::as_str),
+                );
                 let way_out = format!("set it, or write a default: `${{{name}:-…}}`");
                 Err(
                     Diagnostic::bare(format!("variable `{name}` is not set")).help(match near {

@@ -1,0 +1,292 @@
+//! `jobs/<name>.yml` as it is written. The JSON Schema that editors complete it with is made from
+//! these types, and the reader checks the file against that schema.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use chrono::DateTime;
+use factmill_core::diagnostic::Diagnostic;
+use factmill_core::position::SourceName;
+use factmill_core::source_schema::Format;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use super::set;
+use super::{DeadLetters, Job, JobSource, Lake, Origin, Producer, RawStore, Start, Trigger};
+use crate::yaml::{ByteSize, Loaded, Node, Period, Variables, parse, read_node};
+
+/// A factmill job: one pipeline from its sources to its models' tables.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct JobFile {
+    /// What the job does.
+    description: Option<String>,
+    /// What it reads, by `group.table` of a dbt source.
+    sources: BTreeMap<String, SourceFile>,
+    /// Where raw documents go; leave it out for none.
+    raw_store: Option<RawStoreFile>,
+    /// How the lake is written.
+    #[serde(default)]
+    lake: LakeFile,
+    /// The warehouse schema that the models land in; the job's name by default.
+    schema: Option<String>,
+    /// The models, as dbt selects them: a folder, a model, `tag:…`, `+model`.
+    models: Vec<String>,
+    /// When an epoch ends.
+    #[serde(default)]
+    trigger: TriggerFile,
+    /// Who makes events for `factmill produce` and the embedded profile.
+    producer: Option<ProducerFile>,
+    /// When bad records stop the job.
+    #[serde(default)]
+    dead_letters: DeadLettersFile,
+}
+
+/// Where a source is read.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SourceFile {
+    /// A Kafka topic.
+    kafka: KafkaFile,
+    /// How payloads are written.
+    #[serde(default)]
+    format: FormatFile,
+}
+
+/// A Kafka topic and where to begin in it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct KafkaFile {
+    /// The topic.
+    #[schemars(length(min = 1))]
+    topic: String,
+    /// Where a partition without a stored position begins.
+    #[serde(default)]
+    start: StartFile,
+}
+
+/// How payloads are written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum FormatFile {
+    /// One JSON document a record.
+    #[default]
+    Json,
+}
+
+/// `earliest`, `latest`, or a time.
+#[derive(Debug)]
+struct StartFile(Start);
+
+impl Default for StartFile {
+    fn default() -> Self {
+        Self(Start::Earliest)
+    }
+}
+
+impl<'de> Deserialize<'de> for StartFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(Self(match text.as_str() {
+            "earliest" => Start::Earliest,
+            "latest" => Start::Latest,
+            time => DateTime::parse_from_rfc3339(time)
+                .map(|time| Start::At(time.timestamp_micros()))
+                .map_err(|error| D::Error::custom(format!("`{time}` is not a time: {error}")))?,
+        }))
+    }
+}
+
+impl JsonSchema for StartFile {
+    fn schema_name() -> Cow<'static, str> {
+        "Start".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "title": "a start",
+            "description": "`earliest`, `latest`, or a time with its offset (RFC 3339).",
+            "type": "string",
+            "pattern": r"^(earliest|latest|\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d))$",
+            "examples": ["earliest", "latest", "2024-01-01T00:00:00Z"],
+        })
+    }
+}
+
+/// A MongoDB collection for raw documents.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RawStoreFile {
+    /// Whether it is written.
+    #[serde(default = "enabled")]
+    enabled: bool,
+    /// The database.
+    database: String,
+    /// The collection in it.
+    collection: String,
+}
+
+fn enabled() -> bool {
+    true
+}
+
+/// How the lake is written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct LakeFile {
+    /// An epoch of at most this many rows is kept in the catalog instead of a file.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    inline_rows: usize,
+}
+
+impl Default for LakeFile {
+    fn default() -> Self {
+        Self { inline_rows: 1000 }
+    }
+}
+
+/// An epoch ends at the first of these.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct TriggerFile {
+    /// Most rows of an epoch.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    max_rows: usize,
+    /// Longest wait for more rows after the first.
+    max_wait: Period,
+    /// Most payload bytes of an epoch.
+    max_bytes: ByteSize,
+}
+
+impl Default for TriggerFile {
+    fn default() -> Self {
+        Self {
+            max_rows: 100_000,
+            max_wait: Period::new(std::time::Duration::from_millis(20)),
+            max_bytes: ByteSize::new(16 << 20),
+        }
+    }
+}
+
+/// Who makes events.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ProducerFile {
+    kind: ProducerKind,
+}
+
+/// The producers in the binary.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum ProducerKind {
+    /// Card and account transactions of French customers.
+    Banking,
+}
+
+/// When bad records stop the job.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct DeadLettersFile {
+    /// The run fails once it has quarantined more records than this; without it, never.
+    stop_above: Option<u64>,
+}
+
+/// The JSON Schema of `jobs/*.yml`.
+pub fn job_schema() -> serde_json::Value {
+    SchemaGenerator::default()
+        .into_root_schema_for::<JobFile>()
+        .to_value()
+}
+
+/// A job and its file, for what only the whole project can check.
+#[derive(Debug)]
+pub(crate) struct ReadJob {
+    pub(crate) job: Job,
+    pub(crate) node: Node,
+}
+
+/// Reads one job file with its overrides, `KEY=VALUE` each; what is wrong is added to `found`.
+pub(crate) fn read(
+    text: &str,
+    file: &Path,
+    overrides: &[&str],
+    variables: &Variables<'_>,
+    found: &mut Vec<Diagnostic>,
+) -> Option<ReadJob> {
+    let before = found.len();
+    let mut node = parse(text, file)
+        .map_err(|diagnostic| found.push(diagnostic))
+        .ok()?;
+    for setting in overrides {
+        if let Err(diagnostic) = set::apply(&mut node, setting) {
+            found.push(diagnostic);
+        }
+    }
+    let loaded: Loaded<JobFile> = read_node(node, variables)
+        .map_err(|errors| found.extend(errors.into_vec()))
+        .ok()?;
+    let name = file
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default();
+    let job = job(loaded.value, name, file, &loaded.node, found);
+    (found.len() == before).then_some(ReadJob {
+        job,
+        node: loaded.node,
+    })
+}
+
+fn job(file: JobFile, name: &str, path: &Path, node: &Node, found: &mut Vec<Diagnostic>) -> Job {
+    let mut sources = Vec::new();
+    for (written, source) in file.sources {
+        let Some((group, table)) = written.split_once('.') else {
+            let at = node.locate_key(&["sources", &written]).clone();
+            let message = format!("`{written}` is not the name of a source");
+            found.push(
+                Diagnostic::at(at, message).help("the block and the table: `banking.transactions`"),
+            );
+            continue;
+        };
+        sources.push(JobSource {
+            source: SourceName::new(group, table),
+            origin: Origin::Kafka {
+                topic: source.kafka.topic,
+                start: source.kafka.start.0,
+            },
+            format: match source.format {
+                FormatFile::Json => Format::Json,
+            },
+        });
+    }
+    Job {
+        name: name.to_owned(),
+        file: path.to_owned(),
+        description: file.description,
+        schema: file.schema.unwrap_or_else(|| name.to_owned()),
+        sources,
+        raw_store: file
+            .raw_store
+            .filter(|store| store.enabled)
+            .map(|store| RawStore {
+                database: store.database,
+                collection: store.collection,
+            }),
+        lake: Lake {
+            inline_rows: file.lake.inline_rows,
+        },
+        models: file.models,
+        trigger: Trigger {
+            max_rows: file.trigger.max_rows,
+            max_wait: file.trigger.max_wait.duration(),
+            max_bytes: usize::try_from(file.trigger.max_bytes.bytes()).unwrap_or(usize::MAX),
+        },
+        producer: file.producer.map(|producer| match producer.kind {
+            ProducerKind::Banking => Producer::Banking,
+        }),
+        dead_letters: DeadLetters {
+            stop_above: file.dead_letters.stop_above,
+        },
+    }
+}
