@@ -5,7 +5,7 @@ mod download;
 mod server;
 
 pub use binaries::{Binaries, NEWEST, OLDEST, find, find_all};
-pub use server::{Options, PrivatePostgres, Running};
+pub use server::{Options, PrivatePostgres, Running, free_port};
 
 use crate::{ProvisionError, packages};
 

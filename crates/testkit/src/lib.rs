@@ -13,9 +13,17 @@
 //! Tests share one server of a kind through `shared()` and keep apart by names: a fresh database, a
 //! fresh topic ([`unique_name`]). A test that kills a server starts its own.
 
+mod duckdb;
+pub mod grafana;
+mod kafka;
+mod mongo;
 mod outside;
 mod postgres;
 mod scratch;
+pub mod toolchain;
 
+pub use duckdb::DuckDb;
+pub use kafka::Kafka;
+pub use mongo::Mongo;
 pub use outside::unique_name;
 pub use postgres::{Postgres, TestDatabase};

@@ -408,7 +408,7 @@ fn settings(options: &Options) -> Vec<(&str, &str)> {
 ///
 /// # Errors
 /// [`ProvisionError::Io`] when the operating system has none.
-pub(crate) fn free_port() -> Result<u16, ProvisionError> {
+pub fn free_port() -> Result<u16, ProvisionError> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())
