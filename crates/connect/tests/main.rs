@@ -1,0 +1,8 @@
+//! Tests against real servers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failed unwrap is a failed test"
+)]
+
+mod postgres;
