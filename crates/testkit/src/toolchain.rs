@@ -3,13 +3,17 @@
 //! Each is looked for first, then installed where that takes no question; else the error names one
 //! command to copy.
 
+mod go;
+
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use factmill_provision::packages::{self, SystemPackage};
 use factmill_provision::{ProvisionError, cache, postgres, program};
+
+pub use go::go;
 
 /// Kafka 4 runs on Java 17 and newer.
 const JAVA_SINCE: u32 = 17;
@@ -31,12 +35,6 @@ const MAVEN: SystemPackage = SystemPackage {
     what: "Maven",
     apt: &["maven"],
     brew: &["maven"],
-};
-
-const GO: SystemPackage = SystemPackage {
-    what: "Go",
-    apt: &["golang-go", "ca-certificates"],
-    brew: &["go"],
 };
 
 const PYTHON: SystemPackage = SystemPackage {
@@ -112,19 +110,6 @@ fn parse_java_version(text: &str) -> Option<u32> {
 /// When it is missing and cannot be installed.
 pub fn maven() -> Result<PathBuf> {
     ensure("mvn", &MAVEN)
-}
-
-/// The `go` command.
-///
-/// # Errors
-/// When it is missing and cannot be installed.
-pub fn go() -> Result<PathBuf> {
-    // where Go's own archive puts it, which is not on every PATH
-    let unpacked = Path::new("/usr/local/go/bin/go");
-    if program::find("go").is_none() && program::is_executable(unpacked) {
-        return Ok(unpacked.to_path_buf());
-    }
-    ensure("go", &GO)
 }
 
 /// A `python3` that can make virtual environments.
@@ -213,27 +198,6 @@ pub(crate) fn cached(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Resu
         make(folder).map_err(Failure)
     })
     .map_err(|Failure(error)| error)
-}
-
-/// Refuses a Go that cannot build FerretDB, with a message that says what to do.
-pub(crate) fn check_go(go: &Path) -> Result<()> {
-    let version = program::output(Command::new(go).arg("version"))?;
-    // go version go1.24.4 linux/amd64
-    let minor = version
-        .split_whitespace()
-        .nth(2)
-        .and_then(|word| word.strip_prefix("go1."))
-        .and_then(|rest| rest.split(['.', 'r', 'b']).next())
-        .and_then(|minor| minor.parse::<u32>().ok());
-    // since 1.21 Go fetches the release that a module asks for by itself
-    if minor.is_some_and(|minor| minor < 21) {
-        bail!(
-            "Go 1.21 or newer is needed to build FerretDB, found: {}; \
-             install it from https://go.dev/dl or name a MongoDB server in FACTMILL_TEST_MONGO",
-            version.trim()
-        );
-    }
-    Ok(())
 }
 
 #[cfg(test)]

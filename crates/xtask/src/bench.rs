@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn benches_are_found_by_their_file_names() {
-        let folder = std::env::temp_dir().join(format!("xtask-bench-{}", std::process::id()));
+        let workspace = tempfile::tempdir().unwrap();
+        let folder = workspace.path();
         let benches = folder.join("crates/connect/benches");
         fs::create_dir_all(&benches).unwrap();
         fs::write(benches.join("decode.rs"), "").unwrap();
@@ -92,8 +93,7 @@ mod tests {
             "[package]\nname = \"x-connect\"\n",
         )
         .unwrap();
-        let found = find(&folder).unwrap();
-        fs::remove_dir_all(&folder).unwrap();
+        let found = find(folder).unwrap();
         assert_eq!(
             found,
             BTreeMap::from([("decode".to_owned(), "x-connect".to_owned())])

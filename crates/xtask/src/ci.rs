@@ -1,6 +1,10 @@
 //! `cargo xtask ci`: what CI checks beside the tests.
 
-use anyhow::{Result, bail};
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use factmill_testkit::toolchain;
 
 use crate::steps;
 
@@ -17,6 +21,7 @@ pub(crate) fn run() -> Result<()> {
         "format",
         steps::run(&mut steps::cargo(&["fmt", "--all", "--check"])),
     );
+    check("compose file", compose_file());
     check("dependencies", dependencies());
     check(
         "lints",
@@ -56,4 +61,31 @@ fn dependencies() -> Result<()> {
     let mut command = steps::cargo(&checks);
     command.args(["--hide-inclusion-graph", "--allow", "duplicate"]);
     steps::run(&mut command)
+}
+
+/// Holds docker-compose.yml to the compose specification, with passwords as `just up` makes them.
+/// The checker is a Go program around the library that docker compose itself is made of, and needs
+/// no Docker.
+fn compose_file() -> Result<()> {
+    let workspace = steps::workspace();
+    let passwords = Command::new("bash")
+        .arg(workspace.join(".ci/fresh-env"))
+        .output()
+        .context("could not run .ci/fresh-env")?;
+    if !passwords.status.success() {
+        bail!(
+            ".ci/fresh-env failed: {}",
+            String::from_utf8_lossy(&passwords.stderr)
+        );
+    }
+    let folder = tempfile::tempdir().context("could not create a temporary folder")?;
+    let environment = folder.path().join("env");
+    fs::write(&environment, passwords.stdout).context("could not write the environment file")?;
+    steps::run(
+        Command::new(toolchain::go()?)
+            .args(["run", "."])
+            .arg(workspace.join("docker-compose.yml"))
+            .arg(&environment)
+            .current_dir(workspace.join(".ci/compose")),
+    )
 }

@@ -32,7 +32,7 @@ enum Task {
     Bench(bench::Arguments),
     /// Write anew the JSON Schemas that editors complete factmill.yml and jobs/*.yml with
     Schema,
-    /// What CI checks beside the tests: format, lints, dependencies, docs
+    /// What CI checks beside the tests: format, compose file, dependencies, lints, docs
     Ci,
 }
 
