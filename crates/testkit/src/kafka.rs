@@ -4,9 +4,9 @@ mod broker;
 mod jars;
 mod topics;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use factmill_provision::process::Parting;
 use rdkafka::ClientConfig;
 use tokio::sync::OnceCell;
@@ -25,7 +25,7 @@ const OUTSIDE: &str = "FACTMILL_TEST_KAFKA";
 pub struct Kafka {
     brokers: String,
     /// `None` for a cluster that is not ours.
-    broker: Option<Mutex<Broker>>,
+    broker: Option<Arc<Mutex<Broker>>>,
 }
 
 impl Kafka {
@@ -56,7 +56,7 @@ impl Kafka {
         let broker = tokio::task::spawn_blocking(move || Broker::start(settings)).await??;
         Ok(Self {
             brokers: broker.address(),
-            broker: Some(Mutex::new(broker)),
+            broker: Some(Arc::new(Mutex::new(broker))),
         })
     }
 
@@ -105,12 +105,14 @@ impl Kafka {
     /// # Errors
     /// When it is not [`restartable`](Kafka::restartable) or does not start.
     pub async fn restart(&self) -> Result<()> {
-        // blocks this thread for the seconds that Java takes: a worker thread may be blocked, and a
-        // runtime of one thread has nothing better to do in a test
-        self.with_broker(|broker| {
+        let broker = Arc::clone(self.own()?);
+        // the seconds that Java takes belong to whatever else the test's runtime drives
+        tokio::task::spawn_blocking(move || {
+            let mut broker = lock(&broker);
             broker.kill()?;
             broker.launch()
         })
+        .await?
     }
 
     /// Halts the broker (SIGSTOP): connections stay open, nothing answers.
@@ -130,14 +132,21 @@ impl Kafka {
     }
 
     fn with_broker(&self, act: impl FnOnce(&mut Broker) -> Result<()>) -> Result<()> {
-        let Some(broker) = &self.broker else {
-            bail!("the cluster that {OUTSIDE} names is not stopped by a test");
-        };
-        // what a test that panicked left is still a broker
-        act(&mut broker
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner))
+        act(&mut lock(self.own()?))
     }
+
+    fn own(&self) -> Result<&Arc<Mutex<Broker>>> {
+        self.broker
+            .as_ref()
+            .with_context(|| format!("the cluster that {OUTSIDE} names is not stopped by a test"))
+    }
+}
+
+fn lock(broker: &Mutex<Broker>) -> MutexGuard<'_, Broker> {
+    // what a test that panicked left is still a broker
+    broker
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Gets what a private cluster needs, unless `FACTMILL_TEST_KAFKA` names one.

@@ -4,10 +4,10 @@ mod ferretdb;
 mod mongod;
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use factmill_provision::postgres::free_port;
 use factmill_provision::process::{Parting, ServerProcess};
 use factmill_provision::program;
@@ -29,7 +29,7 @@ const OUTSIDE: &str = "FACTMILL_TEST_MONGO";
 pub struct Mongo {
     url: String,
     /// `None` for a server that is not ours.
-    server: Option<Mutex<Server>>,
+    server: Option<Arc<Mutex<Server>>>,
     stand_in: bool,
 }
 
@@ -84,7 +84,7 @@ impl Mongo {
         let url = format!("mongodb://127.0.0.1:{}/?directConnection=true", server.port);
         let mongo = Self {
             url,
-            server: Some(Mutex::new(server)),
+            server: Some(Arc::new(Mutex::new(server))),
             stand_in,
         };
         if !stand_in {
@@ -148,10 +148,14 @@ impl Mongo {
     /// # Errors
     /// When it is not [`restartable`](Mongo::restartable) or does not start.
     pub async fn restart(&self) -> Result<()> {
-        self.with_server(|server| {
+        let server = Arc::clone(self.own()?);
+        // the wait for the server belongs to whatever else the test's runtime drives
+        tokio::task::spawn_blocking(move || {
+            let mut server = lock(&server);
             server.kill()?;
             server.launch()
         })
+        .await?
     }
 
     /// Halts the server (SIGSTOP): connections stay open, nothing answers.
@@ -171,14 +175,21 @@ impl Mongo {
     }
 
     fn with_server(&self, act: impl FnOnce(&mut Server) -> Result<()>) -> Result<()> {
-        let Some(server) = &self.server else {
-            bail!("the server that {OUTSIDE} names is not stopped by a test");
-        };
-        // what a test that panicked left is still a server
-        act(&mut server
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner))
+        act(&mut lock(self.own()?))
     }
+
+    fn own(&self) -> Result<&Arc<Mutex<Server>>> {
+        self.server
+            .as_ref()
+            .with_context(|| format!("the server that {OUTSIDE} names is not stopped by a test"))
+    }
+}
+
+fn lock(server: &Mutex<Server>) -> MutexGuard<'_, Server> {
+    // what a test that panicked left is still a server
+    server
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl Server {
