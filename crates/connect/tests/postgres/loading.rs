@@ -10,6 +10,9 @@ use factmill_core::table::{Maintenance, TableChange};
 
 use super::{Fixture, batch, change, interval, keyed, keyed_rows, table, upsert};
 
+/// Key, value, order.
+type KeyedRow<'a> = (&'a str, &'a str, u8);
+
 async fn contents(fixture: &Fixture) -> String {
     fixture
         .value("select string_agg(id || '=' || value, ' ' order by id collate \"C\") from banking.keyed")
@@ -21,7 +24,7 @@ async fn an_older_order_never_overwrites_a_newer() {
     let fixture = Fixture::new().await;
     let (tables, generations) = fixture.prepare(vec![keyed()]).await;
     // New keys only, then known ones older and newer, then new keys only, then a known one.
-    let steps: [(&[(&str, &str, u8)], &str); 5] = [
+    let steps: [(&[KeyedRow<'_>], &str); 5] = [
         (&[("a", "5", 5), ("b", "5", 5)], "a=5 b=5"),
         (
             &[("a", "4", 4), ("b", "6", 6), ("c", "1", 1)],
@@ -80,7 +83,7 @@ async fn overlapping_epochs_of_many_processes_never_deadlock() {
             let rows: Vec<_> = keys
                 .iter()
                 .enumerate()
-                .filter(|(index, _)| (index + epoch as usize + process) % 3 != 0)
+                .filter(|(index, _)| !(index + epoch as usize + process).is_multiple_of(3))
                 .map(|(_, key)| (*key, value.as_str(), order))
                 .collect();
             changes.changes = vec![change(0, keyed_rows(&rows)), change(1, keyed_rows(&rows))];

@@ -5,6 +5,12 @@
 //! copies into a temporary table and merges from it. A fact table whose keys are new in every epoch
 //! takes the straight path always, a dimension the staged one; [`LoadPaths`] remembers which.
 //!
+//! Measured (`benches/upsert.rs`, Postgres 15, 2 cores, random uuid keys, commits on disk): epochs of
+//! 100,000 new rows load at 373,000 rows/s straight and sorted by key, 105,000 straight in order of
+//! arrival (56,000 once the index has 900,000 keys), 134,000 staged; epochs of 50 rows take 1.1 ms
+//! straight and 4 ms staged. So the straight path is tried at every size; a try that meets a key costs
+//! what it had written.
+//!
 //! Rows are written in key order on both paths, so that two epochs that touch the same keys wait
 //! for each other and never deadlock. Text is ordered by its bytes, as Arrow orders it, whatever
 //! the database's collation says.

@@ -137,7 +137,7 @@ impl Groups {
         }
         let digit = self.digits[lowest];
         let zeros = (1..4)
-            .take_while(|&zeros| digit % POWERS[zeros] == 0)
+            .take_while(|&zeros| digit.is_multiple_of(POWERS[zeros]))
             .count();
         (4 * (fractional - lowest) - zeros) as u16
     }
