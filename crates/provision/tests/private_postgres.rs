@@ -1,4 +1,5 @@
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -6,10 +7,22 @@ use factmill_provision::postgres::{self, Binaries, Options, PrivatePostgres, Run
 use factmill_provision::process::exists;
 use factmill_provision::program;
 
-/// What `psql` answers, or how it failed. The downloaded binaries bring no `psql`.
+/// The installed `psql`: neither the downloaded binaries bring one, nor does Homebrew put one on the
+/// `PATH`.
+fn psql() -> PathBuf {
+    program::find("psql")
+        .or_else(|| {
+            postgres::find_all()
+                .iter()
+                .map(|installed| installed.program("psql"))
+                .find(|file| program::is_executable(file))
+        })
+        .expect("the tests install Postgres with its client")
+}
+
+/// What `psql` answers, or how it failed.
 fn ask(server: &Running, sql: &str) -> Result<String, String> {
-    let psql = program::find("psql").expect("the tests install Postgres with its client");
-    program::output(Command::new(psql).args([&server.url("postgres"), "-Atc", sql]))
+    program::output(Command::new(psql()).args([&server.url("postgres"), "-Atc", sql]))
         .map(|answer| answer.trim().to_owned())
         .map_err(|error| error.to_string())
 }
@@ -59,8 +72,7 @@ async fn a_stranger_is_refused() {
         .running()
         .url("postgres")
         .replace("factmill:", "factmill:x");
-    let psql = program::find("psql").unwrap();
-    let refused = program::output(Command::new(psql).args([&url, "-c", "select 1"])).unwrap_err();
+    let refused = program::output(Command::new(psql()).args([&url, "-c", "select 1"])).unwrap_err();
     assert!(
         refused
             .to_string()
