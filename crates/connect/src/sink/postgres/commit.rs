@@ -25,14 +25,14 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{SimpleQueryMessage, Transaction};
 use uuid::Uuid;
 
-use super::apply::{LoadPaths, apply, ensure_staging};
+use super::apply::{LoadPaths, Loader};
 use super::connection::{Backend, Patience, Session, Statements, epoch_session_name};
 use super::error::{Generation, WarehouseError};
 use super::identifier::{literal, source_text};
 use super::lock_watch::LockWatch;
 use super::positions::{self, Stored, move_positions};
 use super::tables::Generations;
-use super::{CONTROL_SESSION, Warehouse, dead_letters, lease};
+use super::{CONTROL_SESSION, Warehouse, dead_letters, lease, staging};
 use crate::sink::lake::LakeError;
 
 /// The lake's part of an epoch.
@@ -111,7 +111,7 @@ impl Warehouse {
         };
         let mut session = lease(&self.inner.epochs, || self.open(patience, &name)).await?;
         session.rename(&name).await?;
-        ensure_staging(&mut session, &changes.tables).await?;
+        staging::prepare(&mut session, &changes.tables).await?;
         let backend = session.backend.clone();
         let attempt = Uuid::now_v7();
         let watch = LockWatch::new(self, backend.clone(), name);
@@ -281,7 +281,10 @@ async fn attempt_commit(
         spent
     };
     let Session {
-        client, statements, ..
+        client,
+        statements,
+        staging,
+        ..
     } = session;
     let tx = client
         .transaction()
@@ -292,6 +295,12 @@ async fn attempt_commit(
     phases.positions = lap();
 
     let mut rows = vec![0u64; changes.tables.len()];
+    let mut loader = Loader {
+        tx: &tx,
+        statements,
+        staging,
+        paths,
+    };
     for change in in_model_order(&changes.changes) {
         let table = changes.tables.get(change.table).ok_or_else(|| {
             WarehouseError::Broken(format!(
@@ -300,7 +309,7 @@ async fn attempt_commit(
                 changes.tables.len()
             ))
         })?;
-        rows[change.table] += apply(&tx, statements, paths, table, &change.rows).await?;
+        rows[change.table] += loader.apply(table, &change.rows).await?;
     }
     phases.tables = lap();
 

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use factmill_core::epoch::Reader;
-use factmill_core::table::TableName;
 use tokio::task::AbortHandle;
 use tokio_postgres::{Client, GenericClient, SimpleQueryMessage, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -12,6 +11,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::config::Endpoint;
 use super::error::WarehouseError;
 use super::identifier::{MAX_NAME_BYTES, literal};
+use super::staging::Staging;
 
 /// How long statements of a session may wait and run.
 #[derive(Debug, Clone, Copy)]
@@ -43,8 +43,7 @@ pub(super) struct Session {
     pub(super) client: Client,
     pub(super) backend: Backend,
     pub(super) statements: Statements,
-    /// The columns of the temporary table of each upserted table.
-    pub(super) staging: HashMap<TableName, String>,
+    pub(super) staging: Staging,
     application_name: String,
     driver: AbortHandle,
 }
@@ -102,7 +101,8 @@ impl Session {
         let messages = client
             .simple_query(&format!(
                 "set standard_conforming_strings = on; set timezone = 'UTC'; set datestyle = 'ISO, YMD'; \
-                 set intervalstyle = 'iso_8601'; set lock_timeout = {}; set statement_timeout = {}; \
+                 set intervalstyle = 'iso_8601'; \
+                 set work_mem = '64MB'; set temp_buffers = '64MB'; set lock_timeout = {}; set statement_timeout = {}; \
                  select pid, backend_start::text from pg_stat_activity where pid = pg_backend_pid()",
                 millis(patience.lock),
                 millis(patience.statement),
@@ -113,7 +113,7 @@ impl Session {
             backend: backend(&messages)?,
             client,
             statements: Statements::default(),
-            staging: HashMap::new(),
+            staging: Staging::default(),
             driver: driver.abort_handle(),
             application_name: application_name.to_owned(),
         })

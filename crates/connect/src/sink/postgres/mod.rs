@@ -23,6 +23,7 @@ mod positions;
 mod rebuild;
 mod scan;
 mod shadow;
+mod staging;
 mod tables;
 mod tls;
 
