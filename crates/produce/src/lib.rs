@@ -1,1 +1,20 @@
-//! produce
+//! Producers: where events come from, and the one runner that sends them to Kafka.
+//!
+//! An [`EventSource`] gives one event after the other; [`produce`] sends them with an idempotent
+//! producer, paced, counted and bounded. A job's producer is a module with an `EventSource` of its
+//! own, such as [`banking`]; what reads a file or polls a service says with [`Next`] when it has to
+//! wait and when it came to its end.
+
+pub mod banking;
+mod event;
+mod partition;
+mod rate;
+mod send;
+mod unread;
+
+pub use event::{Event, EventSource, Next};
+pub use partition::partition_of;
+pub use rate::{InvalidRate, Rate};
+pub use send::error::{ProduceError, SourceFailure};
+pub use send::{DEFAULT_PARTITIONS, ProduceConfig, Progress, Report, produce};
+pub use unread::UnreadLimit;
