@@ -5,7 +5,9 @@
     reason = "a failed unwrap is a failed test"
 )]
 
+mod banking;
 mod contract;
+mod reference;
 mod values;
 
 use arrow::array::{Array, ArrayRef};
