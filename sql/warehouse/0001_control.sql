@@ -27,19 +27,22 @@ comment on column factmill.positions.identity is 'What the server calls that inc
 comment on column factmill.positions.position is 'The next offset, or token:<resume token>.';
 
 create table factmill.incarnations (
-    target     text not null,
-    job        text not null,
-    source     text not null,
-    ordinal    integer not null,
-    identity   text not null,
-    first_seen timestamptz not null default now(),
-    ended_at   timestamptz,
+    target          text not null,
+    job             text not null,
+    source          text not null,
+    ordinal         integer not null,
+    identity        text not null,
+    first_seen      timestamptz not null default now(),
+    ended_at        timestamptz,
+    final_positions jsonb,
     primary key (target, job, source, ordinal)
 );
 comment on table factmill.incarnations is
     'The lives of each source as a job has seen them: a re-created topic or another cluster is another incarnation.';
 comment on column factmill.incarnations.ended_at is
     'When the incarnation was closed; its positions do not count any more, and the next one begins anew.';
+comment on column factmill.incarnations.final_positions is
+    'Where its partitions stood when it was closed: {"<partition>": "<position>"}.';
 create unique index incarnations_open on factmill.incarnations (target, job, source, identity) where ended_at is null;
 
 create table factmill.tables (

@@ -406,7 +406,12 @@ impl Warehouse {
         session
             .client
             .execute(
-                "update factmill.incarnations set ended_at = now() \
+                "update factmill.incarnations i \
+                 set ended_at = now(), final_positions = (\
+                     select coalesce(jsonb_object_agg(p.partition, p.position), '{}') \
+                     from factmill.positions p \
+                     where p.target = i.target and p.job = i.job and p.source = i.source \
+                       and p.incarnation = i.ordinal) \
                  where target = $1 and job = $2 and source = $3 and ended_at is null \
                    and identity is distinct from $4",
                 &[&reader.target, &reader.job, &name, &survivor],
@@ -415,5 +420,42 @@ impl Warehouse {
             .map_err(|source| {
                 WarehouseError::query(format!("ending incarnations of {name}"), source)
             })
+    }
+
+    /// How many offsets of each partition of `source` are behind the stored positions, over all of
+    /// its incarnations together. Partitions without offsets are left out.
+    ///
+    /// Where every incarnation began at 0 this is how many records were committed.
+    ///
+    /// # Errors
+    /// [`WarehouseError::Query`].
+    pub async fn records_read(
+        &self,
+        reader: &Reader,
+        source: &SourceName,
+    ) -> Result<HashMap<String, i64>, WarehouseError> {
+        let name = source_text(source);
+        let session = self.control().await?;
+        let rows = session
+            .client
+            .query(
+                "select partition, sum(position::bigint)::bigint from (\
+                     select f.key as partition, f.value as position \
+                     from factmill.incarnations i, jsonb_each_text(i.final_positions) f \
+                     where i.target = $1 and i.job = $2 and i.source = $3 \
+                     union all \
+                     select p.partition, p.position \
+                     from factmill.positions p \
+                     join factmill.incarnations i on i.target = p.target and i.job = p.job \
+                         and i.source = p.source and i.ordinal = p.incarnation \
+                     where p.target = $1 and p.job = $2 and p.source = $3 and i.ended_at is null\
+                 ) read where position ~ '^[0-9]+$' group by partition",
+                &[&reader.target, &reader.job, &name],
+            )
+            .await
+            .map_err(|source| {
+                WarehouseError::query(format!("counting what was read of {name}"), source)
+            })?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 }
