@@ -11,7 +11,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::logging::LogFormat;
 use crate::printer::Color;
-pub(crate) use value::{Rate, Setting};
+use factmill_produce::Rate;
+pub(crate) use value::Setting;
 
 /// The environment variable that chooses a profile.
 pub(crate) const PROFILE_VARIABLE: &str = "FACTMILL_PROFILE";
@@ -108,7 +109,7 @@ pub(crate) struct StreamArgs {
     /// Read to the end that each partition had at the start, then exit
     #[arg(long)]
     pub(crate) once: bool,
-    /// Stop after this long: 30s, 5m, 1h30m
+    /// Stop after this long: 30s, 5m, 1.5h
     #[arg(long = "for", value_name = "DURATION", value_parser = value::duration)]
     pub(crate) duration: Option<Duration>,
     /// Print one line of JSON at the end instead of the summary
@@ -183,7 +184,7 @@ pub(crate) enum RowFormat {
     Table,
     /// RFC 4180 with a header.
     Csv,
-    /// One JSON object a line.
+    /// One JSON array of objects.
     Json,
     /// A Parquet file; needs --output.
     Parquet,
@@ -248,7 +249,7 @@ pub(crate) enum DeadLettersAction {
     Show {
         /// Its number, as `list` prints it
         id: i64,
-        /// As one line of JSON; bytes that are not UTF-8 are base64
+        /// As one line of JSON; bytes that are not UTF-8 are {"hex": …}
         #[arg(long)]
         json: bool,
     },

@@ -1,8 +1,12 @@
 //! Values that must never be printed.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::Path;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
 
 /// A secret: `Debug` and `Display` show `***`, only [`Secret::expose`] gives it away.
 #[derive(Clone, PartialEq, Eq)]
@@ -26,6 +30,26 @@ impl Secret {
     /// The value, for the one place that sends it.
     pub(crate) fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self)
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
     }
 }
 
@@ -54,6 +78,68 @@ impl ConnectionUrl {
     /// The URL with its password, for the one place that connects.
     pub(crate) fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// The URL with further parameters.
+    pub(crate) fn with_parameters(&self, parameters: &[(&str, String)]) -> Self {
+        let mut url = self.0.clone();
+        let has_path = url.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
+        if !has_path && !url.contains('?') {
+            url.push('/');
+        }
+        for (name, value) in parameters {
+            url.push(if url.contains('?') { '&' } else { '?' });
+            url.push_str(&format!("{name}={}", percent_encoded(value)));
+        }
+        Self(url)
+    }
+
+    /// The URL with this password for the user that it names.
+    ///
+    /// # Errors
+    /// Why it cannot take one.
+    pub(crate) fn with_password(&self, password: &Secret) -> Result<Self, &'static str> {
+        let (scheme, rest) = self.0.split_once("://").ok_or("a password of its own needs a URL with `://`")?;
+        let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (user, place) = rest[..authority_end].split_once('@').ok_or("a password needs a user in the URL")?;
+        if user.contains(':') {
+            return Err("the URL has a password already");
+        }
+        let password = percent_encoded(password.expose());
+        let behind = &rest[authority_end..];
+        Ok(Self(format!("{scheme}://{user}:{password}@{place}{behind}")))
+    }
+}
+
+/// Every byte that is not unreserved in a URL, escaped.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            other => encoded.push_str(&format!("%{other:02X}")),
+        }
+    }
+    encoded
+}
+
+impl<'de> Deserialize<'de> for ConnectionUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self)
+    }
+}
+
+impl JsonSchema for ConnectionUrl {
+    fn schema_name() -> Cow<'static, str> {
+        "ConnectionUrl".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
     }
 }
 
@@ -108,5 +194,17 @@ mod tests {
             assert_eq!(url.to_string(), shown);
             assert_eq!(format!("{url:?}"), shown);
         }
+    }
+
+    #[test]
+    fn a_password_is_put_behind_its_user() {
+        let with = |url: &str| ConnectionUrl::new(url).with_password(&Secret::new("p@ss:w/rd é"));
+        assert_eq!(
+            with("postgres://me@db:5432/bank?sslmode=require").unwrap().expose(),
+            "postgres://me:p%40ss%3Aw%2Frd%20%C3%A9@db:5432/bank?sslmode=require"
+        );
+        assert!(with("postgres://db/bank").is_err());
+        assert!(with("postgres://me:old@db/bank").is_err());
+        assert!(with("host=db").is_err());
     }
 }

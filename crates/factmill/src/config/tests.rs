@@ -1,0 +1,178 @@
+//! Whole files, as users write them and get them wrong.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step is a failed test")]
+
+use super::*;
+
+const ALL: Needs = Needs {
+    kafka: true,
+    mongo: true,
+    warehouse: true,
+    lake: true,
+};
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn with(text: &str) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        folder.write(FILE, text);
+        folder
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.0.path().join(name), text).unwrap();
+    }
+
+    fn load(&self, profile: &str, needs: Needs, variables: &[(&str, &str)]) -> Result<Profile, Diagnostics> {
+        let process = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let environment = Environment::over(self.0.path(), process).unwrap();
+        Profile::load(self.0.path(), profile, needs, &environment)
+    }
+
+    fn connections(&self, needs: Needs) -> Connections {
+        match self.load("local", needs, &[]).unwrap() {
+            Profile::Servers(connections) => connections,
+            Profile::Embedded(directory) => panic!("embedded in {}", directory.display()),
+        }
+    }
+
+    fn refused(&self, profile: &str, needs: Needs) -> String {
+        self.load(profile, needs, &[]).unwrap_err().to_string()
+    }
+}
+
+const SHIPPED: &str = include_str!("../../../../factmill.yml");
+
+#[test]
+fn without_a_file_there_is_the_embedded_profile_only() {
+    let folder = Folder(tempfile::tempdir().unwrap());
+    let variables = [("DATABASE_URL", "postgres://elsewhere/db")];
+    let Profile::Embedded(directory) = folder.load(EMBEDDED, ALL, &variables).unwrap() else {
+        panic!("nothing but the profile leaves embedded");
+    };
+    assert!(directory.ends_with(".factmill"));
+    assert!(folder.refused("local", ALL).contains("profile `local` needs a factmill.yml"));
+}
+
+#[test]
+fn the_shipped_file_is_embedded_unless_asked_and_then_names_what_is_missing() {
+    let folder = Folder::with(SHIPPED);
+    assert!(matches!(folder.load(EMBEDDED, ALL, &[]).unwrap(), Profile::Embedded(_)));
+    let refused = folder.refused("local", ALL);
+    assert!(refused.contains("`MONGO_URL` is not set"), "{refused}");
+    assert!(refused.contains("`DATABASE_URL` is not set"), "{refused}");
+    let variables = [("DATABASE_URL", "postgres://me@db/bank")];
+    let needs = Needs { mongo: false, ..ALL };
+    let Profile::Servers(connections) = folder.load("local", needs, &variables).unwrap() else {
+        panic!("local has servers");
+    };
+    assert!(connections.mongo.is_none(), "what is not used needs no variable");
+    assert_eq!(connections.kafka.unwrap().brokers, "127.0.0.1:9092");
+    assert_eq!(connections.warehouse.unwrap().url.expose(), "postgres://me@db/bank");
+}
+
+#[test]
+fn everything_wrong_is_shown_at_once_with_place_and_nearest_name() {
+    let folder = Folder::with(
+        "profiles:\n  local:\n    kafka: { broker: x }\n    warehouse: { url: \"${DATABASE_URL}\", tls: { mode: verify_full } }\n  prod:\n    lakes: { path: x }\n",
+    );
+    folder.write(".env", "DATABASE_URI=postgres://x\n");
+    let refused = folder.refused("local", ALL);
+    for line in [
+        "factmill.yml:3:14: unknown key `broker`",
+        "did you mean `brokers`?",
+        "missing key `brokers`",
+        "factmill.yml:4:24: variable `DATABASE_URL` is not set\n  help: did you mean `DATABASE_URI`?",
+        "cannot be `verify_full`\n  help: did you mean `verify-full`?",
+        "factmill.yml:6:5: unknown key `lakes`",
+    ] {
+        assert!(refused.contains(line), "{line}\nin:\n{refused}");
+    }
+}
+
+#[test]
+fn a_wrong_profile_is_answered_with_the_nearest() {
+    let refused = Folder::with(SHIPPED).refused("locla", ALL);
+    assert!(refused.contains("no profile `locla`\n  help: did you mean `local`?"), "{refused}");
+}
+
+#[test]
+fn a_connection_that_is_needed_and_not_there_is_named() {
+    let folder = Folder::with("profiles:\n  local:\n    kafka: { brokers: x }\n");
+    let refused = folder.refused("local", ALL);
+    for key in ["mongo", "warehouse", "lake"] {
+        let line = format!("factmill.yml:2:3: profile `local` has no `{key}`, which this command uses");
+        assert!(refused.contains(&line), "{line}\nin:\n{refused}");
+    }
+    assert!(folder.load("local", Needs { kafka: true, ..Needs::default() }, &[]).is_ok());
+}
+
+#[test]
+fn embedded_and_servers_do_not_mix() {
+    let folder = Folder::with("profiles:\n  x: { embedded: {}, kafka: { brokers: b } }\n");
+    let refused = folder.refused("x", ALL);
+    assert!(refused.contains("factmill.yml:2:22: profile `x` is embedded and names `kafka` too"), "{refused}");
+}
+
+#[test]
+fn tls_and_sasl_become_settings_of_librdkafka_and_no_secret_is_shown() {
+    let folder = Folder::with(
+        "profiles:\n  local:\n    kafka:\n      brokers: b:9093\n      tls: { ca_file: ca.pem, key_file: /key.pem, key_password: hunter3 }\n      sasl: { mechanism: SCRAM-SHA-512, username: me, password_file: pw }\n      properties: { socket.timeout.ms: \"5000\" }\n",
+    );
+    folder.write("pw", "hunter2\n");
+    let kafka = folder.connections(Needs { kafka: true, ..Needs::default() }).kafka.unwrap();
+    let value = |name: &str| kafka.properties[name].expose().to_owned();
+    assert_eq!(value("security.protocol"), "sasl_ssl");
+    assert_eq!(value("ssl.ca.location"), folder.0.path().join("ca.pem").to_string_lossy());
+    assert_eq!(value("ssl.key.location"), "/key.pem");
+    assert_eq!(value("ssl.endpoint.identification.algorithm"), "https");
+    assert_eq!((value("sasl.mechanism").as_str(), value("sasl.password").as_str()), ("SCRAM-SHA-512", "hunter2"));
+    assert_eq!(value("socket.timeout.ms"), "5000");
+    let shown = format!("{kafka:?}");
+    assert!(!shown.contains("hunter"), "{shown}");
+}
+
+#[test]
+fn passwords_come_from_files_too_and_never_twice() {
+    let folder = Folder::with(
+        "profiles:\n  local:\n    mongo: { url: \"mongodb://me@m/?replicaSet=rs0\", password_file: pw, tls: { ca_file: /c a.pem } }\n    warehouse: { url: \"postgres://me@db/bank\", password_file: pw, tls: {}, lock_timeout: 5s }\n",
+    );
+    folder.write("pw", "p@ss\n");
+    let needs = Needs { mongo: true, warehouse: true, ..Needs::default() };
+    let connections = folder.connections(needs);
+    assert_eq!(
+        connections.mongo.unwrap().url.expose(),
+        "mongodb://me:p%40ss@m/?replicaSet=rs0&tls=true&tlsCAFile=%2Fc%20a.pem"
+    );
+    let warehouse = connections.warehouse.unwrap();
+    assert_eq!(warehouse.url.expose(), "postgres://me:p%40ss@db/bank");
+    assert_eq!(warehouse.tls_mode, Some(TlsMode::VerifyFull));
+    assert_eq!(warehouse.lock_timeout, Some(std::time::Duration::from_secs(5)));
+
+    let twice = Folder::with(
+        "profiles:\n  local:\n    mongo: { url: \"mongodb://m\", password_file: none }\n    warehouse: { url: \"postgres://me@db/bank\", password: a, password_file: b }\n",
+    );
+    let refused = twice.refused("local", needs);
+    assert!(refused.contains("cannot read ") && refused.contains("none"), "{refused}");
+    assert!(refused.contains("`password` and `password_file` are both given"), "{refused}");
+}
+
+#[test]
+fn the_lake_is_a_folder_or_a_bucket() {
+    let needs = Needs { lake: true, ..Needs::default() };
+    let folder = Folder::with("profiles: { local: { lake: { path: data/lake } } }\n");
+    let Some(Lake::Folder(path)) = folder.connections(needs).lake else {
+        panic!("a folder");
+    };
+    assert_eq!(path, folder.0.path().join("data/lake"));
+    let bucket = Folder::with(
+        "profiles: { local: { lake: { path: \"s3://b/p\", s3: { endpoint: \"http://m\", secret_access_key: hunter2 } } } }\n",
+    );
+    let Some(Lake::S3 { url, settings }) = bucket.connections(needs).lake else {
+        panic!("a bucket");
+    };
+    assert_eq!(url, "s3://b/p");
+    assert_eq!(settings["aws_endpoint"].expose(), "http://m");
+    assert!(!format!("{settings:?}").contains("hunter2"));
+    assert!(Folder::with("profiles: { local: { lake: { path: \"gs://b\" } } }\n").refused("local", needs).contains("s3://"));
+}
