@@ -8,10 +8,12 @@ mod cli;
 mod commands;
 mod config;
 mod context;
+mod embedded;
 mod failure;
 mod logging;
 mod printer;
 mod shutdown;
+mod workspace;
 
 use std::process;
 use std::time::Duration;

@@ -1,0 +1,156 @@
+//! The project's folder with its environment: what files and flags together say a command works on.
+
+use std::path::PathBuf;
+
+use factmill_core::diagnostic::{Diagnostic, Diagnostics};
+use factmill_core::epoch::Reader;
+use factmill_core::error::ErrorKind;
+use factmill_project::{Job, LoadOptions, Project, Target};
+
+use crate::cli::Setting;
+use crate::config::{Connections, Environment, Needs, Profile};
+use crate::context::Context;
+use crate::embedded::{Access, EmbeddedError};
+use crate::failure::{Failure, chain};
+use crate::printer::Printer;
+
+/// A project's folder and what surrounds it.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    /// The folder.
+    pub(crate) directory: PathBuf,
+    /// How to print.
+    pub(crate) printer: Printer,
+    profile: String,
+    environment: Environment,
+}
+
+impl Workspace {
+    /// Finds the folder and reads its `.env`.
+    ///
+    /// # Errors
+    /// When there is no project, or `.env` is no list of variables.
+    pub(crate) fn open(context: &Context) -> Result<Self, Diagnostics> {
+        let directory = context.project_dir()?;
+        let environment = Environment::load(&directory)?;
+        Ok(Self {
+            directory,
+            printer: context.printer.clone(),
+            profile: context.profile.clone(),
+            environment,
+        })
+    }
+
+    /// Reads the dbt project; its warnings are printed.
+    ///
+    /// # Errors
+    /// Everything that is wrong in it, at once.
+    pub(crate) fn project(&self, settings: &[Setting]) -> Result<Project, Diagnostics> {
+        let project = Project::load(&self.directory, &self.load_options(settings))?;
+        for warning in &project.warnings {
+            self.printer.warn(warning);
+        }
+        Ok(project)
+    }
+
+    fn load_options(&self, settings: &[Setting]) -> LoadOptions {
+        LoadOptions {
+            target: Target {
+                name: self.profile.clone(),
+                ..Target::default()
+            },
+            environment: self.environment.all().clone(),
+            overrides: settings.iter().map(|setting| (setting.key.clone(), setting.value.clone())).collect(),
+            ..LoadOptions::default()
+        }
+    }
+
+    /// The profile, as far as `needs` says.
+    ///
+    /// # Errors
+    /// Everything that is wrong in `factmill.yml`, at once.
+    pub(crate) fn profile(&self, needs: Needs) -> Result<Profile, Diagnostics> {
+        Profile::load(&self.directory, &self.profile, needs, &self.environment)
+    }
+
+    /// Who reads, when this profile runs the job.
+    pub(crate) fn reader(&self, job: &str) -> Reader {
+        Reader {
+            target: self.profile.clone(),
+            job: job.to_owned(),
+        }
+    }
+
+    /// The profile's servers for the time of one command; private ones are joined, or started.
+    ///
+    /// # Errors
+    /// What is wrong in `factmill.yml`, or why private servers cannot be had.
+    pub(crate) async fn servers(&self, needs: Needs, command: &str) -> anyhow::Result<ServersInUse> {
+        Ok(match self.profile(needs)? {
+            Profile::Servers(connections) => ServersInUse::Running(Box::new(connections)),
+            Profile::Embedded(directory) => {
+                let access = Access::open(&directory, command).await.map_err(embedded_failure)?;
+                ServersInUse::Private(access)
+            }
+        })
+    }
+}
+
+/// Servers that a command may use until it closes them.
+#[derive(Debug)]
+pub(crate) enum ServersInUse {
+    /// They run by themselves.
+    Running(Box<Connections>),
+    /// They belong to the embedded profile.
+    Private(Access),
+}
+
+impl ServersInUse {
+    /// How to connect.
+    pub(crate) fn connections(&self) -> Connections {
+        match self {
+            Self::Running(connections) => (**connections).clone(),
+            Self::Private(access) => access.connections(),
+        }
+    }
+
+    /// Ends what was started for the command.
+    ///
+    /// # Errors
+    /// When a private server cannot be ended.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        match self {
+            Self::Running(_) => Ok(()),
+            Self::Private(access) => Ok(access.close().await.map_err(embedded_failure)?),
+        }
+    }
+}
+
+/// What an error of private servers means for the command.
+pub(crate) fn embedded_failure(error: EmbeddedError) -> Failure {
+    let kind = match &error {
+        EmbeddedError::Folder(_) => ErrorKind::Configuration,
+        _ => ErrorKind::Unreachable,
+    };
+    Failure::new(kind, chain(&error))
+}
+
+/// The job of that name, or the only one there is.
+///
+/// # Errors
+/// When there is no such job, or none was named and there are several.
+pub(crate) fn choose_job<'a>(project: &'a Project, name: Option<&str>) -> Result<&'a Job, Diagnostics> {
+    match (name, project.jobs.as_slice()) {
+        (Some(name), _) => project.job(name),
+        (None, [only]) => Ok(only),
+        (None, []) => Err(Diagnostic::bare("the project has no job")
+            .help("declare one in jobs/<name>.yml")
+            .into()),
+        (None, several) => {
+            let names: Vec<&str> = several.iter().map(|job| job.name.as_str()).collect();
+            Err(Diagnostic::bare("the project has several jobs and none was named")
+                .help(format!("name one of: {}", names.join(", ")))
+                .into())
+        }
+    }
+}
