@@ -7,3 +7,4 @@
 
 mod banking;
 mod folder;
+mod schema;
