@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use factmill_connect::sink::postgres::{Warehouse, WarehouseConfig};
 use factmill_core::error::ErrorKind;
-use factmill_core::source::Classified;
+use factmill_core::source::{Classified, PositionStore};
+use factmill_testkit::Postgres;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Fixture, change, keyed, keyed_rows};
+use super::{Fixture, change, keyed, keyed_rows, partition, reader};
 
 const NEVER: u8 = 0;
 /// The server does not see the message.
@@ -137,5 +138,47 @@ async fn a_lost_message_is_found_not_committed() {
             .value("select position from factmill.positions")
             .await,
         "20"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_a_passing_failure() {
+    let server = Postgres::start_durable().await.unwrap();
+    if !server.restartable() {
+        println!("skipped: the server is not ours to kill");
+        return;
+    }
+    let fixture = Fixture::on(&server).await;
+    let (tables, generations) = fixture.prepare(vec![keyed()]).await;
+    let commit = async |from: i64| {
+        let mut epoch = fixture.epoch(&tables, &generations, from, from + 10);
+        let value = from.to_string();
+        epoch.changes = vec![change(
+            0,
+            keyed_rows(&[("a", &value, from as u8), (&value, "new", 1)]),
+        )];
+        fixture.warehouse.commit(&epoch).await
+    };
+    commit(0).await.unwrap();
+    server.kill().unwrap();
+    for _ in 0..3 {
+        let error = commit(10).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Transient, "{error:?}");
+        let store = fixture.warehouse.positions_of(reader());
+        let error = store.positions(&[partition("0")]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Transient, "{error:?}");
+    }
+    server.restart().await.unwrap();
+    commit(10).await.unwrap();
+    commit(20).await.unwrap();
+    assert_eq!(
+        fixture
+            .value("select value from banking.keyed where id = 'a'")
+            .await,
+        "20"
+    );
+    assert_eq!(
+        fixture.value("select count(*) from factmill.epochs").await,
+        "3"
     );
 }

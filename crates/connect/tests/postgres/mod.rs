@@ -36,12 +36,11 @@ struct Fixture {
 
 impl Fixture {
     async fn new() -> Self {
-        let database = Postgres::shared()
-            .await
-            .unwrap()
-            .create_database()
-            .await
-            .unwrap();
+        Self::on(Postgres::shared().await.unwrap()).await
+    }
+
+    async fn on(server: &Postgres) -> Self {
+        let database = server.create_database().await.unwrap();
         let warehouse = Warehouse::connect(WarehouseConfig::new(database.url()))
             .await
             .unwrap();

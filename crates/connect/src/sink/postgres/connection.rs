@@ -85,6 +85,7 @@ impl Session {
         config.application_name(application_name);
         let refused = |source| WarehouseError::Connect {
             server: endpoint.to_string(),
+            again: false,
             source,
         };
         let (client, connection) = config.connect(tls.clone()).await.map_err(refused)?;

@@ -56,6 +56,8 @@ pub enum WarehouseError {
     Connect {
         /// Host, port and database.
         server: String,
+        /// It was reached before: the run goes on when it comes back.
+        again: bool,
         /// Why.
         source: tokio_postgres::Error,
     },
@@ -352,8 +354,9 @@ impl Classified for WarehouseError {
             | Self::SecondWriter { .. }
             | Self::Misfit(_)
             | Self::NameTooLong { .. } => ErrorKind::Configuration,
-            Self::Connect { source, .. } => match classify(source) {
+            Self::Connect { source, again, .. } => match classify(source) {
                 ErrorKind::Configuration => ErrorKind::Configuration,
+                _ if *again => ErrorKind::Transient,
                 ErrorKind::Transient if source.code().is_some() => ErrorKind::Transient,
                 _ => ErrorKind::Unreachable,
             },

@@ -22,6 +22,7 @@ mod migrate;
 mod positions;
 mod rebuild;
 mod scan;
+mod settle;
 mod shadow;
 mod staging;
 mod tables;
@@ -83,18 +84,17 @@ impl Warehouse {
     pub async fn connect(config: WarehouseConfig) -> Result<Self, WarehouseError> {
         let endpoint = config.resolve()?;
         let tls = tls::connector(&endpoint)?;
-        let warehouse = Self {
+        let first = Session::open(&endpoint, &tls, Patience::UNLIMITED, CONTROL_SESSION).await?;
+        Ok(Self {
             inner: Arc::new(Inner {
                 config,
                 endpoint,
                 tls,
                 epochs: Mutex::default(),
-                control: Mutex::default(),
+                control: Mutex::new(Some(first)),
                 paths: LoadPaths::default(),
             }),
-        };
-        drop(warehouse.control().await?);
-        Ok(warehouse)
+        })
     }
 
     /// Brings the schema `factmill` to the version of this binary, in one transaction; returns the
@@ -145,8 +145,18 @@ impl Warehouse {
         lease(&self.inner.control, || self.open(patience, CONTROL_SESSION)).await
     }
 
+    /// Opens another connection to the server that was reached before.
     async fn open(&self, patience: Patience, name: &str) -> Result<Session, WarehouseError> {
-        Session::open(&self.inner.endpoint, &self.inner.tls, patience, name).await
+        Session::open(&self.inner.endpoint, &self.inner.tls, patience, name)
+            .await
+            .map_err(|error| match error {
+                WarehouseError::Connect { server, source, .. } => WarehouseError::Connect {
+                    server,
+                    again: true,
+                    source,
+                },
+                other => other,
+            })
     }
 }
 
