@@ -5,7 +5,7 @@ use tokio_postgres::Transaction;
 
 use super::error::WarehouseError;
 use super::identifier::{list, qualified, quoted};
-use super::tables::{columns_ddl, comments, unique_key};
+use super::tables::{columns_ddl, comments, planned_columns, unique_key};
 
 /// A table with the plan's columns, in the schema of the table that it is to replace.
 pub(super) struct Shadow {
@@ -357,7 +357,14 @@ impl Standing {
                 owner.get::<_, &str>(0)
             ));
         }
-        for grant in &grants {
+        // A column that the plan has no more takes its grants along.
+        let granted = grants
+            .iter()
+            .filter(|grant| match grant.get::<_, Option<&str>>(3) {
+                Some(column) => planned_columns(table).any(|planned| planned.name == column),
+                None => true,
+            });
+        for grant in granted {
             let (privilege, grantee): (&str, &str) = (grant.get(0), grant.get(1));
             let column = grant
                 .get::<_, Option<&str>>(3)

@@ -4,6 +4,7 @@
 //! into the buffer, and no allocation. The formats are those of Postgres's `*_recv` functions
 //! (`src/backend/utils/adt`), which no released version has changed.
 
+mod choose;
 mod column;
 mod json;
 mod numeric;
