@@ -5,4 +5,5 @@
     reason = "a failed unwrap is a failed test"
 )]
 
+mod lake;
 mod postgres;

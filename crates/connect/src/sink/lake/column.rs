@@ -81,22 +81,22 @@ impl LakeColumn {
         ducklake_type(&self.data_type)
     }
 
-    /// The type of its column in the Postgres table of inlined rows, as DuckDB chooses them: what
-    /// Postgres would read differently is kept as text in DuckDB's spelling, text as bytes.
-    pub(super) fn inlined_type(&self) -> Cow<'static, str> {
+    /// The type of its column in the Postgres table of inlined rows, as DuckDB chooses them: text is
+    /// kept as bytes; what Postgres would spell in another way, and what it has no type for, as text.
+    pub(super) fn inlined_type(&self) -> DeclaredType {
         use DeclaredType as T;
         match storage(&self.data_type) {
-            T::SmallInt => "smallint".into(),
-            T::Integer => "integer".into(),
-            T::BigInt => "bigint".into(),
-            T::Real => "real".into(),
-            T::Double => "double precision".into(),
-            T::Boolean => "boolean".into(),
-            T::Time => "time".into(),
-            T::Uuid => "uuid".into(),
-            T::Text | T::Bytea => "bytea".into(),
-            T::Numeric(_) => storage(&self.data_type).to_string().into(),
-            _ => "varchar".into(),
+            T::Text => T::Bytea,
+            T::Date | T::Timestamp | T::TimestampTz | T::Struct(_) | T::List(_) => T::Text,
+            other => other,
+        }
+    }
+
+    /// [`LakeColumn::inlined_type`] in the spelling of DuckDB's own tables.
+    pub(super) fn inlined_ddl(&self) -> String {
+        match self.inlined_type() {
+            DeclaredType::Text => "varchar".into(),
+            other => other.postgres(),
         }
     }
 

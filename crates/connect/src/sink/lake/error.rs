@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use factmill_core::error::ErrorKind;
 
+use crate::sink::postgres::encode::EncodeError;
+
 /// SQLSTATE of `factmill.lake_commit` for a file that is listed for deletion.
 const FILE_LISTED: &str = "FML01";
 /// SQLSTATE of `factmill.lake_commit` for a table that another client changed.
@@ -88,6 +90,15 @@ pub enum LakeError {
         #[source]
         source: arrow::error::ArrowError,
     },
+    /// Rows to be inlined that Postgres cannot take.
+    #[error("rows of lake table {table} could not be inlined in its catalog")]
+    Encode {
+        /// The table, `schema.name`.
+        table: String,
+        /// The column and the value.
+        #[source]
+        source: EncodeError,
+    },
     /// Parquet could not be encoded.
     #[error("rows of lake table {table} could not be encoded as Parquet")]
     Parquet {
@@ -140,9 +151,11 @@ impl LakeError {
             | Self::Column { .. }
             | Self::Misfit { .. }
             | Self::TableChanged(_) => ErrorKind::Configuration,
-            Self::Rows { .. } | Self::Parquet { .. } | Self::File { .. } | Self::Stopped(_) => {
-                ErrorKind::Internal
-            }
+            Self::Rows { .. }
+            | Self::Encode { .. }
+            | Self::Parquet { .. }
+            | Self::File { .. }
+            | Self::Stopped(_) => ErrorKind::Internal,
         }
     }
 

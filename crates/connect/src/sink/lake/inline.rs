@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
+use factmill_core::types::DeclaredType;
 use futures::SinkExt;
 use serde_json::{Value, json};
 use tokio_postgres::Transaction;
@@ -13,23 +14,27 @@ use super::column::LakeColumn;
 use super::error::LakeError;
 use super::text::{self, NoText};
 use super::write::{Kept, Staged};
+use crate::sink::postgres::encode::{EncodeError, HEADER, RowEncoder, TRAILER};
 
-/// The columns of the staged rows as Postgres keeps them, without the row id and the snapshots.
+/// The first column of the table of inlined rows.
+const ROW_ID: &str = "row_id";
+
+/// The rows as Postgres keeps them: `row_id`, counted from 0, then the columns.
 ///
 /// Text becomes bytes; days, instants, structs and lists become DuckDB's text; the rest stays.
 ///
 /// # Errors
 /// [`NoText`] when a value has no text that all readers understand: such rows belong in a file.
 pub(super) fn physical(columns: &[LakeColumn], rows: &RecordBatch) -> Result<RecordBatch, NoText> {
-    let arrays = rows
-        .columns()
-        .iter()
-        .map(physical_array)
-        .collect::<Result<Vec<_>, _>>()?;
-    let fields = columns.iter().zip(&arrays);
-    let fields: Vec<Field> = fields
-        .map(|(column, array)| Field::new(&column.name, array.data_type().clone(), true))
-        .collect();
+    let mut fields = vec![Field::new(ROW_ID, DataType::Int64, false)];
+    let mut arrays: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values(
+        0..rows.num_rows() as i64,
+    ))];
+    for (column, array) in columns.iter().zip(rows.columns()) {
+        let array = physical_array(array)?;
+        fields.push(Field::new(&column.name, array.data_type().clone(), true));
+        arrays.push(array);
+    }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|_| NoText)
 }
 
@@ -60,67 +65,59 @@ pub(super) async fn stage(
         return Ok(Value::Null);
     };
     let wrong = |source| LakeError::catalog(format!("stage rows of {}", part.table.name()))(source);
+    let encoded = copy_bytes(part.table.columns(), rows).map_err(|source| LakeError::Encode {
+        table: part.table.name().to_owned(),
+        source,
+    })?;
     let stage = format!(
         "factmill_lake_{}_{}_{number}",
         part.table.id(),
         part.table.schema_version()
     );
-    // emptied by every commit, so that a session makes it once
-    tx.batch_execute(&format!(
-        "set local client_min_messages = warning; \
-         create temp table if not exists {stage} (like lake.{}) on commit delete rows",
-        quoted(into)
-    ))
-    .await
-    .map_err(wrong)?;
     let schema = rows.schema();
     let names: Vec<&str> = schema
         .fields()
         .iter()
+        .skip(1)
         .map(|field| field.name().as_str())
         .collect();
     let list: String = names
         .iter()
         .map(|name| format!(", {}", quoted(name)))
         .collect();
-    let copy = tx
-        .copy_in(&format!("copy pg_temp.{stage} (row_id{list}) from stdin"))
-        .await
-        .map_err(wrong)?;
-    let mut copy = std::pin::pin!(copy);
-    copy.send(copy_text(rows)).await.map_err(wrong)?;
-    copy.finish().await.map_err(wrong)?;
+    // emptied by every commit, so that a session makes it once
+    let create = format!(
+        "set local client_min_messages = warning; \
+         create temp table if not exists {stage} (like lake.{}) on commit delete rows",
+        quoted(into)
+    );
+    let copy = format!("copy pg_temp.{stage} ({ROW_ID}{list}) from stdin (format binary)");
+    // both are sent at once, the server takes them in this order
+    let (created, prepared) = futures::join!(tx.batch_execute(&create), tx.prepare(&copy));
+    created.map_err(wrong)?;
+    let sink = tx.copy_in(&prepared.map_err(wrong)?).await.map_err(wrong)?;
+    let mut sink = std::pin::pin!(sink);
+    sink.send(encoded).await.map_err(wrong)?;
+    sink.finish().await.map_err(wrong)?;
     Ok(json!({ "into": into, "stage": stage, "columns": names, "rows": part.rows }))
 }
 
-fn copy_text(rows: &RecordBatch) -> Bytes {
-    let mut out = String::new();
+/// The rows as one binary COPY: they are few.
+fn copy_bytes(columns: &[LakeColumn], rows: &RecordBatch) -> Result<Bytes, EncodeError> {
+    let types: Vec<DeclaredType> = columns.iter().map(LakeColumn::inlined_type).collect();
+    let names = rows.schema();
+    let described = names.fields().iter().map(|field| field.name().as_str());
+    let described: Vec<_> = described
+        .zip(std::iter::once(&DeclaredType::BigInt).chain(&types))
+        .collect();
+    let encoder = RowEncoder::new(rows, described.into_iter())?;
+    let mut out = BytesMut::with_capacity(rows.get_array_memory_size());
+    out.put_slice(HEADER);
     for row in 0..rows.num_rows() {
-        out.push_str(&row.to_string());
-        for array in rows.columns() {
-            out.push('\t');
-            if array.is_null(row) {
-                out.push_str("\\N");
-            } else if let Some(bytes) = array.as_binary_opt::<i32>() {
-                out.push_str("\\\\x");
-                out.extend(bytes.value(row).iter().map(|byte| format!("{byte:02x}")));
-            } else if let Some(text) = array.as_string_opt::<i32>() {
-                for character in text.value(row).chars() {
-                    match character {
-                        '\\' => out.push_str("\\\\"),
-                        '\n' => out.push_str("\\n"),
-                        '\r' => out.push_str("\\r"),
-                        '\t' => out.push_str("\\t"),
-                        other => out.push(other),
-                    }
-                }
-            } else {
-                let _ = text::write_value(&mut out, array.as_ref(), row);
-            }
-        }
-        out.push('\n');
+        encoder.encode(row, &mut out)?;
     }
-    out.into()
+    out.put_slice(TRAILER);
+    Ok(out.freeze())
 }
 
 fn quoted(name: &str) -> String {

@@ -200,6 +200,8 @@ fn create_durably(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use object_store::ObjectStoreExt;
+
     use super::*;
 
     #[test]
@@ -228,7 +230,13 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_printed() {
-        let options = [("aws_secret_access_key".to_owned(), "geheim".to_owned())].into();
+        let options = [
+            ("aws_access_key_id", "someone"),
+            ("aws_secret_access_key", "geheim"),
+        ];
+        let options = options
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
         let location = LakeLocation::parse("s3://bucket", &options).unwrap();
         assert!(!format!("{location:?}").contains("geheim"));
     }
@@ -247,5 +255,29 @@ mod tests {
             .await;
         assert!(matches!(again, Err(LakeError::File { .. })));
         assert_eq!(fs::read(lake.join("a/b/x.parquet")).unwrap(), b"first");
+    }
+
+    #[tokio::test]
+    async fn an_object_is_never_overwritten() {
+        let store: Arc<dyn ObjectStore> = Arc::new(object_store::memory::InMemory::new());
+        let prefix = ObjectPath::parse("some/where").unwrap();
+        let location = LakeLocation(Place::Bucket {
+            url: "s3://bucket/some/where".into(),
+            prefix,
+            store: store.clone(),
+        });
+        location
+            .write_new("a/x.parquet".into(), b"first".to_vec())
+            .await
+            .unwrap();
+        let again = location
+            .write_new("a/x.parquet".into(), b"second".to_vec())
+            .await;
+        assert!(matches!(again, Err(LakeError::Object { .. })));
+        let found = store
+            .get(&ObjectPath::parse("some/where/a/x.parquet").unwrap())
+            .await
+            .unwrap();
+        assert_eq!(found.bytes().await.unwrap().as_ref(), b"first");
     }
 }

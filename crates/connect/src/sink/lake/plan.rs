@@ -329,7 +329,7 @@ impl Change<'_> {
         let name = format!("ducklake_inlined_data_{table_id}_{}", self.schema_version);
         let columns: String = columns
             .iter()
-            .map(|column| format!(", {} {}", quoted(&column.name), column.inlined_type()))
+            .map(|column| format!(", {} {}", quoted(&column.name), column.inlined_ddl()))
             .collect();
         self.tx
             .batch_execute(&format!(

@@ -11,7 +11,7 @@ use arrow::datatypes::{
 use chrono::{DateTime, Datelike, NaiveDate, Timelike};
 
 /// A value that has no text that every reader of the lake understands: a year outside 1 to 9999, a
-/// NUL in a text.
+/// NUL in a text, a UUID within a struct or a list (`datafusion-ducklake` takes its text for bytes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoText;
 
@@ -62,11 +62,6 @@ pub(super) fn write_value(out: &mut String, array: &dyn Array, row: usize) -> Re
                 array.as_primitive::<TimestampMicrosecondType>().value(row),
             )?;
             out.write_str(if zone.is_some() { "+00" } else { "" })
-        }
-        DataType::FixedSizeBinary(16) => {
-            let mut bytes = [0; 16];
-            bytes.copy_from_slice(array.as_fixed_size_binary().value(row));
-            write!(out, "{}", uuid::Uuid::from_bytes(bytes))
         }
         DataType::Utf8 => return write_quoted(out, array.as_string::<i32>().value(row)),
         DataType::Binary => {

@@ -84,18 +84,20 @@ fn encode(
         .flat_map(|(column, array)| statistics::of_column(column, array))
         .collect();
     let rows = stored.num_rows();
-    if rows <= inline_rows && table.inlined().is_some() {
-        if let Ok(inlined) = inline::physical(columns, &stored) {
-            return Ok((
-                Staged {
-                    table,
-                    rows,
-                    kept: Kept::Inlined(inlined),
-                    statistics,
-                },
-                Vec::new(),
-            ));
-        }
+    if rows <= inline_rows
+        && table.inlined().is_some()
+        && let Ok(inlined) = inline::physical(columns, &stored)
+    {
+        let kept = Kept::Inlined(inlined);
+        return Ok((
+            Staged {
+                table,
+                rows,
+                kept,
+                statistics,
+            },
+            Vec::new(),
+        ));
     }
     let encoded = file::encode(columns, &stored).map_err(|source| LakeError::Parquet {
         table: table.name().to_owned(),
