@@ -50,6 +50,17 @@ async fn an_ended_incarnation_begins_anew() {
     assert_eq!(stored[&partition("0")].incarnation, second);
     assert_eq!(stored[&partition("0")].cursor, Cursor::Offset(5));
 
+    let read = fixture
+        .warehouse
+        .records_read(&reader(), &source)
+        .await
+        .unwrap();
+    assert_eq!(
+        read,
+        [("0".to_owned(), 15)].into(),
+        "10 of the first incarnation, 5 of the second"
+    );
+
     let returned = store.incarnation(&source, "cluster/topic").await.unwrap();
     assert_eq!(
         returned.ordinal, 3,
@@ -84,4 +95,39 @@ async fn processes_that_meet_a_new_incarnation_agree() {
             .await,
         "1"
     );
+}
+
+#[tokio::test]
+async fn one_process_works_alone_until_it_lets_go() {
+    let fixture = Fixture::new().await;
+    let other = fixture.another().await;
+    let held = fixture
+        .warehouse
+        .try_alone(&reader(), "rebuild")
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        other
+            .try_alone(&reader(), "rebuild")
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(other.try_alone(&reader(), "flush").await.unwrap().is_some());
+    drop(held);
+    // The server lets go when it sees the connection end.
+    let next = async {
+        while other
+            .try_alone(&reader(), "rebuild")
+            .await
+            .unwrap()
+            .is_none()
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), next)
+        .await
+        .unwrap();
 }

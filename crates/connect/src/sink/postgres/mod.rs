@@ -4,6 +4,7 @@
 //! then the tables, the dead letters, the lake's part and the lineage. The control tables lie in
 //! the schema `factmill`, whose versions are in `sql/warehouse/`.
 
+mod alone;
 mod apply;
 mod catalog;
 mod commit;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use alone::Alone;
 pub use catalog::{ListedColumn, ListedTable};
 pub use commit::{Committed, EpochChanges, LakeChanges, Phases};
 pub use config::{TlsMode, UnknownTlsMode, WarehouseConfig, WarehouseTls};
