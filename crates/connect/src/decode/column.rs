@@ -130,11 +130,9 @@ impl Column {
         }
     }
 
-    /// Takes the rows from `len` on off again; nothing where there are not so many.
+    /// Takes the rows from `len` on off again, with what a row that broke off half-way has left in
+    /// lists and structs.
     pub(super) fn truncate(&mut self, len: usize) {
-        if self.len() <= len {
-            return;
-        }
         match self {
             Self::Leaf(leaf) => leaf.truncate(len),
             Self::Json(strings) => strings.truncate(len),

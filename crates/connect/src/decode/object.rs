@@ -80,13 +80,13 @@ impl Member {
         for &index in &self.columns {
             scanner.rewind(start);
             let column = &mut columns[index];
-            column.truncate(row);
+            forget(column, row);
             column.read(scanner, context, &self.path)?;
         }
         if let Some(inside) = &mut self.inside {
             scanner.rewind(start);
             for &index in &inside.columns {
-                columns[index].truncate(row);
+                forget(&mut columns[index], row);
             }
             match scanner.peek() {
                 b'{' => inside.object.read(scanner, context, columns, row)?,
@@ -99,6 +99,14 @@ impl Member {
             }
         }
         Ok(())
+    }
+}
+
+/// Takes back the value that an earlier field of the same name gave row `row`.
+#[inline]
+fn forget(column: &mut Column, row: usize) {
+    if column.len() > row {
+        column.truncate(row);
     }
 }
 

@@ -114,6 +114,20 @@ fn of_fields_with_one_name_the_last_counts() {
 }
 
 #[test]
+fn a_record_that_breaks_off_inside_leaves_nothing_behind() {
+    let schema = schema([column("items", "struct(sku text, tags text[])[]")]);
+    let decoded = decode_texts(
+        &schema,
+        &[
+            r#"{"items":[{"sku":"a","tags":["x"]},{"sku":"b","tags":["y","#,
+            r#"{"items":[{"tags":["z"]}]}"#,
+        ],
+    );
+    assert_eq!(rows(&decoded)[0][0], "[{sku: null, tags: [z]}]");
+    assert_eq!(summary(&decoded.dead_letters), [(Reason::Malformed, None, 0)]);
+}
+
+#[test]
 fn a_value_can_fill_several_columns() {
     let whole = SourceColumn {
         name: "whole".into(),
