@@ -124,7 +124,10 @@ fn a_record_that_breaks_off_inside_leaves_nothing_behind() {
         ],
     );
     assert_eq!(rows(&decoded)[0][0], "[{sku: null, tags: [z]}]");
-    assert_eq!(summary(&decoded.dead_letters), [(Reason::Malformed, None, 0)]);
+    assert_eq!(
+        summary(&decoded.dead_letters),
+        [(Reason::Malformed, None, 0)]
+    );
 }
 
 #[test]
