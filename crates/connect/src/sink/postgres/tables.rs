@@ -41,38 +41,67 @@ impl Warehouse {
         reader: &Reader,
         tables: &[Table],
     ) -> Result<Generations, WarehouseError> {
-        refuse_long_names(tables)?;
         let wrong = |source| WarehouseError::query("preparing tables", source);
         let mut session = self.control().await?;
         let tx = session.client.transaction().await.map_err(wrong)?;
-        tx.batch_execute(LOCK_DDL).await.map_err(wrong)?;
-        tx.execute(
-            "insert into factmill.jobs (target, job) values ($1, $2) on conflict do nothing",
-            &[&reader.target, &reader.job],
-        )
-        .await
-        .map_err(wrong)?;
-        let mut generations = Vec::with_capacity(tables.len());
-        let mut misfits = Vec::new();
-        for table in tables {
-            generations.push(register(&tx, reader, table).await?);
-            match found_columns(&tx, &table.name).await? {
-                None => create(&tx, table).await?,
-                Some(found) => match fit(&tx, table, &found).await? {
-                    Fit::Refused(differences) => misfits.push(Misfit {
-                        table: table.name.clone(),
-                        differences,
-                    }),
-                    Fit::Missing(columns) => add_columns(&tx, table, &columns).await?,
-                },
-            }
-        }
-        if !misfits.is_empty() {
-            return Err(WarehouseError::Misfit(misfits));
-        }
+        let generations = prepare(&tx, reader, tables).await?;
         tx.commit().await.map_err(wrong)?;
-        Ok(Generations(generations))
+        Ok(generations)
     }
+
+    /// Does what [`Warehouse::prepare_tables`] does, and takes it all back: whether it would
+    /// succeed.
+    ///
+    /// # Errors
+    /// As [`Warehouse::prepare_tables`].
+    pub async fn check_tables(
+        &self,
+        reader: &Reader,
+        tables: &[Table],
+    ) -> Result<(), WarehouseError> {
+        let wrong = |source| WarehouseError::query("checking tables", source);
+        let mut session = self.control().await?;
+        let tx = session.client.transaction().await.map_err(wrong)?;
+        let prepared = prepare(&tx, reader, tables).await;
+        tx.rollback().await.map_err(wrong)?;
+        prepared.map(|_| ())
+    }
+}
+
+/// Prepares all tables inside a transaction.
+async fn prepare(
+    tx: &Transaction<'_>,
+    reader: &Reader,
+    tables: &[Table],
+) -> Result<Generations, WarehouseError> {
+    refuse_long_names(tables)?;
+    let wrong = |source| WarehouseError::query("preparing tables", source);
+    tx.batch_execute(LOCK_DDL).await.map_err(wrong)?;
+    tx.execute(
+        "insert into factmill.jobs (target, job) values ($1, $2) on conflict do nothing",
+        &[&reader.target, &reader.job],
+    )
+    .await
+    .map_err(wrong)?;
+    let mut generations = Vec::with_capacity(tables.len());
+    let mut misfits = Vec::new();
+    for table in tables {
+        generations.push(register(tx, reader, table).await?);
+        match found_columns(tx, &table.name).await? {
+            None => create(tx, table).await?,
+            Some(found) => match fit(tx, table, &found).await? {
+                Fit::Refused(differences) => misfits.push(Misfit {
+                    table: table.name.clone(),
+                    differences,
+                }),
+                Fit::Missing(columns) => add_columns(tx, table, &columns).await?,
+            },
+        }
+    }
+    if !misfits.is_empty() {
+        return Err(WarehouseError::Misfit(misfits));
+    }
+    Ok(Generations(generations))
 }
 
 /// One column of a table as it has to stand in Postgres.
