@@ -319,7 +319,10 @@ mod tests {
     #[test]
     fn every_command_shows_examples() {
         for command in Cli::command().get_subcommands() {
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             assert!(
                 help.contains("Examples:\n  factmill "),
                 "`{}` has no examples",

@@ -37,7 +37,9 @@ async fn warehouse(connections: &Connections) -> anyhow::Result<Warehouse> {
     let Some(settings) = &connections.warehouse else {
         return Err(Failure::usage("the profile has no `warehouse`").into());
     };
-    let warehouse = Warehouse::connect(settings.config()).await.map_err(Failure::classified)?;
+    let warehouse = Warehouse::connect(settings.config())
+        .await
+        .map_err(Failure::classified)?;
     warehouse.migrate().await.map_err(Failure::classified)?;
     Ok(warehouse)
 }

@@ -86,8 +86,9 @@ impl Profile {
             return Ok(Self::Embedded(directory.join(EMBEDDED_DIRECTORY)));
         }
         let text = std::fs::read_to_string(&path).map_err(|error| {
-            Diagnostic::bare(format!("cannot read {}: {error}", path.display()))
-                .help(format!("profile `{name}` needs a {FILE} beside dbt_project.yml"))
+            Diagnostic::bare(format!("cannot read {}: {error}", path.display())).help(format!(
+                "profile `{name}` needs a {FILE} beside dbt_project.yml"
+            ))
         })?;
         let needed = |path: &[&str]| match path {
             ["profiles", profile] => *profile == name,
@@ -117,10 +118,15 @@ impl Profile {
             .into());
         };
         match &profile.embedded {
-            None => connections::resolve(profile, &loaded, directory, name, needs).map(Self::Servers),
+            None => {
+                connections::resolve(profile, &loaded, directory, name, needs).map(Self::Servers)
+            }
             Some(embedded) => {
                 let mut found = Vec::new();
-                let entries = loaded.node.get("profiles").and_then(|profiles| profiles.get(name));
+                let entries = loaded
+                    .node
+                    .get("profiles")
+                    .and_then(|profiles| profiles.get(name));
                 for entry in entries.map(yaml::Node::entries).unwrap_or_default() {
                     if entry.key != "embedded" {
                         found.push(
@@ -132,7 +138,10 @@ impl Profile {
                         );
                     }
                 }
-                let inside = embedded.directory.as_deref().unwrap_or(Path::new(EMBEDDED_DIRECTORY));
+                let inside = embedded
+                    .directory
+                    .as_deref()
+                    .unwrap_or(Path::new(EMBEDDED_DIRECTORY));
                 Diagnostics::finish(found, Self::Embedded(directory.join(inside)))
             }
         }

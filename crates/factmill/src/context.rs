@@ -57,11 +57,16 @@ impl Context {
 }
 
 fn is_project(directory: &Path) -> bool {
-    MARKERS.iter().any(|marker| directory.join(marker).is_file())
+    MARKERS
+        .iter()
+        .any(|marker| directory.join(marker).is_file())
 }
 
 fn nearest_project(start: &Path) -> Option<PathBuf> {
-    start.ancestors().find(|directory| is_project(directory)).map(Path::to_path_buf)
+    start
+        .ancestors()
+        .find(|directory| is_project(directory))
+        .map(Path::to_path_buf)
 }
 
 #[cfg(test)]

@@ -56,7 +56,9 @@ impl Failure {
             kind: error.kind(),
             message: error.to_string(),
             // The message above is the error's own; what follows in the chain is its cause.
-            source: error.source().map(|cause| Box::<dyn Error + Send + Sync>::from(chain(cause))),
+            source: error
+                .source()
+                .map(|cause| Box::<dyn Error + Send + Sync>::from(chain(cause))),
         }
     }
 
@@ -78,7 +80,9 @@ impl fmt::Display for Failure {
 
 impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn Error + 'static))
     }
 }
 
@@ -136,13 +140,18 @@ mod tests {
 
     #[test]
     fn the_kind_chooses_the_exit_code_through_any_context() {
-        let code = |kind| exit_code(&anyhow::Error::new(Failure::new(kind, "it failed")).context("on top"));
+        let code = |kind| {
+            exit_code(&anyhow::Error::new(Failure::new(kind, "it failed")).context("on top"))
+        };
         assert_eq!(code(ErrorKind::Gap), ExitCode::Gap);
         assert_eq!(code(ErrorKind::Unreachable), ExitCode::Unreachable);
         assert_eq!(code(ErrorKind::Transient), ExitCode::Unreachable);
         assert_eq!(code(ErrorKind::Configuration), ExitCode::Usage);
         assert_eq!(code(ErrorKind::Fenced), ExitCode::Failed);
-        assert_eq!(exit_code(&anyhow::anyhow!("anything else")), ExitCode::Failed);
+        assert_eq!(
+            exit_code(&anyhow::anyhow!("anything else")),
+            ExitCode::Failed
+        );
     }
 
     #[test]
@@ -150,7 +159,10 @@ mod tests {
         let diagnostics = Diagnostics::from(Diagnostic::bare("no such job"));
         assert_eq!(exit_code(&diagnostics.into()), ExitCode::Usage);
         let closed = io::Error::from(io::ErrorKind::BrokenPipe);
-        assert_eq!(exit_code(&anyhow::Error::new(closed).context("writing")), ExitCode::Done);
+        assert_eq!(
+            exit_code(&anyhow::Error::new(closed).context("writing")),
+            ExitCode::Done
+        );
     }
 
     #[test]

@@ -34,10 +34,14 @@ pub(crate) fn start(format: LogFormat, verbose: u8, printer: &Printer) {
         _ => "debug",
     };
     // Libraries speak of their own retries and shutdowns; what matters of them reaches us as errors.
-    let default = format!("{level},librdkafka=error,rdkafka=error,sqlparser=warn,datafusion=warn,hyper=warn");
-    let filter = EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
+    let default =
+        format!("{level},librdkafka=error,rdkafka=error,sqlparser=warn,datafusion=warn,hyper=warn");
+    let filter =
+        EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
     let writer = AboveLiveView(printer.live().clone());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer);
     match format {
         LogFormat::Text => {
             let colors = AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;

@@ -33,7 +33,10 @@ fn main() -> process::ExitCode {
     logging::start(cli.global.log_format, cli.global.verbose, &printer);
     let context = Context::new(&cli.global, printer.clone());
 
-    let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let outcome = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => {
             let outcome = runtime.block_on(commands::dispatch(cli.command, &context));
             runtime.shutdown_timeout(RUNTIME_GRACE);

@@ -80,7 +80,8 @@ impl Printer {
     /// # Errors
     /// When standard output is closed.
     pub(crate) fn line(&self, text: impl Display) -> io::Result<()> {
-        self.live.suspend(|| writeln!(AutoStream::auto(io::stdout()).lock(), "{text}"))
+        self.live
+            .suspend(|| writeln!(AutoStream::auto(io::stdout()).lock(), "{text}"))
     }
 
     /// A result as one line of JSON.
@@ -89,7 +90,8 @@ impl Printer {
     /// When standard output is closed.
     pub(crate) fn json(&self, value: &impl Serialize) -> anyhow::Result<()> {
         let text = serde_json::to_string(value)?;
-        self.live.suspend(|| writeln!(io::stdout().lock(), "{text}"))?;
+        self.live
+            .suspend(|| writeln!(io::stdout().lock(), "{text}"))?;
         Ok(())
     }
 
@@ -105,7 +107,11 @@ impl Printer {
     ///
     /// # Errors
     /// When standard output is closed.
-    pub(crate) fn table(&self, columns: &[(&str, Align)], rows: Vec<Vec<String>>) -> io::Result<()> {
+    pub(crate) fn table(
+        &self,
+        columns: &[(&str, Align)],
+        rows: Vec<Vec<String>>,
+    ) -> io::Result<()> {
         self.line(layout(columns, rows))
     }
 
@@ -127,8 +133,15 @@ impl Printer {
     /// Everything that is wrong in the user's files, on standard error.
     pub(crate) fn diagnostics(&self, diagnostics: &Diagnostics) {
         for diagnostic in diagnostics.iter() {
-            let place = diagnostic.location.as_ref().map(|place| format!("{BOLD}{place}{BOLD:#}: "));
-            self.error(format_args!("{}{}", place.unwrap_or_default(), diagnostic.message));
+            let place = diagnostic
+                .location
+                .as_ref()
+                .map(|place| format!("{BOLD}{place}{BOLD:#}: "));
+            self.error(format_args!(
+                "{}{}",
+                place.unwrap_or_default(),
+                diagnostic.message
+            ));
             if let Some(help) = &diagnostic.help {
                 self.say(format_args!("  {GOOD}help{GOOD:#}: {help}"));
             }
@@ -161,7 +174,10 @@ fn layout(columns: &[(&str, Align)], rows: Vec<Vec<String>>) -> String {
             });
         }
     }
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    let lines: Vec<String> = table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
     lines.join("\n")
 }
 
@@ -186,7 +202,10 @@ mod tests {
     fn columns_line_up() {
         let text = layout(
             &[("name", Align::Left), ("rows", Align::Right)],
-            vec![vec!["dim_date".into(), "2922".into()], vec!["é".into(), "1".into()]],
+            vec![
+                vec!["dim_date".into(), "2922".into()],
+                vec!["é".into(), "1".into()],
+            ],
         );
         assert_eq!(text, "name      rows\ndim_date  2922\né            1");
     }

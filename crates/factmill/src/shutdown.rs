@@ -34,7 +34,9 @@ impl Shutdown {
                     // Servers of our own are ended by their watchdogs once this process is gone.
                     std::process::exit(INTERRUPTED);
                 }
-                printer.note("ending: the epoch in flight is finished or dropped; once more to end at once");
+                printer.note(
+                    "ending: the epoch in flight is finished or dropped; once more to end at once",
+                );
                 listener.0.cancel();
             }
         });

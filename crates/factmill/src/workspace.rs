@@ -60,7 +60,10 @@ impl Workspace {
                 ..Target::default()
             },
             environment: self.environment.all().clone(),
-            overrides: settings.iter().map(|setting| (setting.key.clone(), setting.value.clone())).collect(),
+            overrides: settings
+                .iter()
+                .map(|setting| (setting.key.clone(), setting.value.clone()))
+                .collect(),
             ..LoadOptions::default()
         }
     }
@@ -85,11 +88,17 @@ impl Workspace {
     ///
     /// # Errors
     /// What is wrong in `factmill.yml`, or why private servers cannot be had.
-    pub(crate) async fn servers(&self, needs: Needs, command: &str) -> anyhow::Result<ServersInUse> {
+    pub(crate) async fn servers(
+        &self,
+        needs: Needs,
+        command: &str,
+    ) -> anyhow::Result<ServersInUse> {
         Ok(match self.profile(needs)? {
             Profile::Servers(connections) => ServersInUse::Running(Box::new(connections)),
             Profile::Embedded(directory) => {
-                let access = Access::open(&directory, command).await.map_err(embedded_failure)?;
+                let access = Access::open(&directory, command)
+                    .await
+                    .map_err(embedded_failure)?;
                 ServersInUse::Private(access)
             }
         })
@@ -139,7 +148,10 @@ pub(crate) fn embedded_failure(error: EmbeddedError) -> Failure {
 ///
 /// # Errors
 /// When there is no such job, or none was named and there are several.
-pub(crate) fn choose_job<'a>(project: &'a Project, name: Option<&str>) -> Result<&'a Job, Diagnostics> {
+pub(crate) fn choose_job<'a>(
+    project: &'a Project,
+    name: Option<&str>,
+) -> Result<&'a Job, Diagnostics> {
     match (name, project.jobs.as_slice()) {
         (Some(name), _) => project.job(name),
         (None, [only]) => Ok(only),
@@ -148,9 +160,11 @@ pub(crate) fn choose_job<'a>(project: &'a Project, name: Option<&str>) -> Result
             .into()),
         (None, several) => {
             let names: Vec<&str> = several.iter().map(|job| job.name.as_str()).collect();
-            Err(Diagnostic::bare("the project has several jobs and none was named")
-                .help(format!("name one of: {}", names.join(", ")))
-                .into())
+            Err(
+                Diagnostic::bare("the project has several jobs and none was named")
+                    .help(format!("name one of: {}", names.join(", ")))
+                    .into(),
+            )
         }
     }
 }

@@ -54,8 +54,13 @@ mod tests {
 
     #[test]
     fn a_setting_keeps_what_stands_after_the_first_sign() {
-        let setting: Setting = "producer.url=http://x/?a=b".parse().unwrap_or_else(|e| unreachable!("{e}"));
-        assert_eq!((setting.key.as_str(), setting.value.as_str()), ("producer.url", "http://x/?a=b"));
+        let setting: Setting = "producer.url=http://x/?a=b"
+            .parse()
+            .unwrap_or_else(|e| unreachable!("{e}"));
+        assert_eq!(
+            (setting.key.as_str(), setting.value.as_str()),
+            ("producer.url", "http://x/?a=b")
+        );
         assert!("raw_store.enabled".parse::<Setting>().is_err());
         assert!("=x".parse::<Setting>().is_err());
     }

@@ -12,7 +12,12 @@ use crate::context::Context;
 /// When standard output is closed.
 pub(super) fn run(arguments: &CompletionsArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut Cli::command(), "factmill", &mut script);
+    clap_complete::generate(
+        arguments.shell,
+        &mut Cli::command(),
+        "factmill",
+        &mut script,
+    );
     context.printer.bytes(&script)?;
     Ok(ExitCode::Done)
 }

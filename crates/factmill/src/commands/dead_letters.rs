@@ -1,6 +1,8 @@
 //! `dead-letters list|show`: records that could not be loaded.
 
-use factmill_connect::sink::postgres::{DeadLetterFilter, ListedDeadLetter, StoredDeadLetter, Warehouse};
+use factmill_connect::sink::postgres::{
+    DeadLetterFilter, ListedDeadLetter, StoredDeadLetter, Warehouse,
+};
 use factmill_core::error::ExitCode;
 use serde_json::{Map, Value, json};
 
@@ -16,7 +18,10 @@ use crate::workspace::Workspace;
 ///
 /// # Errors
 /// An unreachable warehouse, an unknown job, no dead letter of that number.
-pub(super) async fn run(arguments: &DeadLettersArgs, context: &Context) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    arguments: &DeadLettersArgs,
+    context: &Context,
+) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::open(context)?;
     if let DeadLettersAction::List { job: Some(job), .. } = &arguments.action {
         workspace.project(&[])?.job(job)?;
@@ -36,7 +41,11 @@ pub(super) async fn run(arguments: &DeadLettersArgs, context: &Context) -> anyho
     Ok(ExitCode::Done)
 }
 
-async fn act(warehouse: &Warehouse, workspace: &Workspace, action: &DeadLettersAction) -> anyhow::Result<()> {
+async fn act(
+    warehouse: &Warehouse,
+    workspace: &Workspace,
+    action: &DeadLettersAction,
+) -> anyhow::Result<()> {
     let printer = &workspace.printer;
     match action {
         DeadLettersAction::List {
@@ -51,17 +60,30 @@ async fn act(warehouse: &Warehouse, workspace: &Workspace, action: &DeadLettersA
                 reason: reason.clone(),
                 ..DeadLetterFilter::default()
             };
-            let listed = warehouse.list_dead_letters(&filter, *limit).await.map_err(Failure::classified)?;
+            let listed = warehouse
+                .list_dead_letters(&filter, *limit)
+                .await
+                .map_err(Failure::classified)?;
             if *json {
-                return listed.iter().try_for_each(|letter| printer.json(&Value::Object(fields(letter))));
+                return listed
+                    .iter()
+                    .try_for_each(|letter| printer.json(&Value::Object(fields(letter))));
             }
-            let counts = warehouse.count_dead_letters(&filter).await.map_err(Failure::classified)?;
+            let counts = warehouse
+                .count_dead_letters(&filter)
+                .await
+                .map_err(Failure::classified)?;
             print_list(printer, &listed, &counts)
         }
         DeadLettersAction::Show { id, json } => {
-            let letter = warehouse.show_dead_letter(*id).await.map_err(Failure::classified)?;
+            let letter = warehouse
+                .show_dead_letter(*id)
+                .await
+                .map_err(Failure::classified)?;
             let letter = letter.ok_or_else(|| {
-                Failure::usage(format!("no dead letter {id}; `factmill dead-letters list` lists them"))
+                Failure::usage(format!(
+                    "no dead letter {id}; `factmill dead-letters list` lists them"
+                ))
             })?;
             match json {
                 true => printer.json(&with_content(&letter)),
@@ -71,7 +93,11 @@ async fn act(warehouse: &Warehouse, workspace: &Workspace, action: &DeadLettersA
     }
 }
 
-fn print_list(printer: &Printer, listed: &[ListedDeadLetter], counts: &[(String, i64)]) -> anyhow::Result<()> {
+fn print_list(
+    printer: &Printer,
+    listed: &[ListedDeadLetter],
+    counts: &[(String, i64)],
+) -> anyhow::Result<()> {
     if listed.is_empty() {
         printer.note("no dead letters");
         return Ok(());
@@ -96,8 +122,15 @@ fn print_list(printer: &Printer, listed: &[ListedDeadLetter], counts: &[(String,
     ];
     printer.table(&columns, rows.collect())?;
     let total: i64 = counts.iter().map(|(_, count)| count).sum();
-    let reasons: Vec<String> = counts.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
-    printer.note(format_args!("{} of {total} shown; {}", listed.len(), reasons.join(", ")));
+    let reasons: Vec<String> = counts
+        .iter()
+        .map(|(reason, count)| format!("{reason} {count}"))
+        .collect();
+    printer.note(format_args!(
+        "{} of {total} shown; {}",
+        listed.len(),
+        reasons.join(", ")
+    ));
     Ok(())
 }
 
@@ -115,7 +148,8 @@ fn print_one(printer: &Printer, letter: &StoredDeadLetter) -> anyhow::Result<()>
 }
 
 fn fields(letter: &ListedDeadLetter) -> Map<String, Value> {
-    let time = |time: &chrono::DateTime<chrono::Utc>| time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+    let time =
+        |time: &chrono::DateTime<chrono::Utc>| time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
     let fields = json!({
         "id": letter.id,
         "target": letter.target,
@@ -150,7 +184,9 @@ fn with_content(letter: &StoredDeadLetter) -> Value {
 fn bytes(bytes: Option<&[u8]>) -> Value {
     bytes.map_or(Value::Null, |bytes| match std::str::from_utf8(bytes) {
         Ok(text) => json!(text),
-        Err(_) => json!({ "hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() }),
+        Err(_) => {
+            json!({ "hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() })
+        }
     })
 }
 

@@ -34,7 +34,14 @@ pub(super) async fn run(arguments: &DoctorArgs, context: &Context) -> anyhow::Re
     };
     let mut checks = Vec::new();
     let mut project_report = Report::of("project");
-    project_report.ok("files", format!("{} models, {} jobs", project.models.len(), project.jobs.len()));
+    project_report.ok(
+        "files",
+        format!(
+            "{} models, {} jobs",
+            project.models.len(),
+            project.jobs.len()
+        ),
+    );
     checks.extend(project_report.into_checks());
 
     match workspace.profile(needs)? {
@@ -49,7 +56,11 @@ pub(super) async fn run(arguments: &DoctorArgs, context: &Context) -> anyhow::Re
                     access.close().await?;
                 }
                 Err(error) => {
-                    report.unreachable("postgres", crate::failure::chain(&error), "see the message");
+                    report.unreachable(
+                        "postgres",
+                        crate::failure::chain(&error),
+                        "see the message",
+                    );
                     checks.extend(report.into_checks());
                 }
             }
@@ -79,7 +90,7 @@ async fn examine(connections: &Connections, jobs: &[&Job]) -> Vec<Check> {
     };
     let warehouse = async {
         match &connections.warehouse {
-            Some(warehouse) => warehouse::examine(warehouse, jobs).await.into_checks(),
+            Some(warehouse) => warehouse::examine(warehouse).await.into_checks(),
             None => Vec::new(),
         }
     };

@@ -28,7 +28,12 @@ pub(super) async fn run(arguments: &PositionsArgs, context: &Context) -> anyhow:
     let positions = async {
         let warehouse = warehouse(&servers.connections()).await?;
         let reader = workspace.reader(&job.name);
-        anyhow::Ok(warehouse.list_positions(&reader).await.map_err(crate::failure::Failure::classified)?)
+        anyhow::Ok(
+            warehouse
+                .list_positions(&reader)
+                .await
+                .map_err(crate::failure::Failure::classified)?,
+        )
     };
     let positions = positions.await;
     servers.close().await?;
@@ -55,7 +60,10 @@ fn print(printer: &Printer, positions: &[StoredPosition], json: bool) -> anyhow:
         incarnation: position.incarnation.ordinal,
         identity: &position.incarnation.identity,
         ended: position.ended,
-        updated_at: position.updated_at.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        updated_at: position
+            .updated_at
+            .format("%Y-%m-%dT%H:%M:%S%.3fZ")
+            .to_string(),
     });
     if json {
         for line in lines {

@@ -36,7 +36,10 @@ pub(super) async fn run(arguments: &ProduceArgs, context: &Context) -> anyhow::R
     let shutdown = Shutdown::listen(&workspace.printer)?;
     workspace.printer.note(format_args!(
         "producing {} to {topic} at {}, seed {seed}",
-        arguments.count.map_or("events".into(), |count| format!("{} events", grouped(count))),
+        arguments.count.map_or("events".into(), |count| format!(
+            "{} events",
+            grouped(count)
+        )),
         kafka.brokers,
     ));
 
@@ -45,15 +48,35 @@ pub(super) async fn run(arguments: &ProduceArgs, context: &Context) -> anyhow::R
     config.count = arguments.count;
     let bar = bar(&workspace.printer, arguments.count);
     let shown = bar.clone();
-    let report = produce(config, events.starting_at(0), shutdown.token(), move |progress| show(&shown, progress)).await;
+    let report = produce(
+        config,
+        events.starting_at(0),
+        shutdown.token(),
+        move |progress| show(&shown, progress),
+    )
+    .await;
     bar.finish_and_clear();
     let report = report.map_err(Failure::classified)?;
-    print(&workspace.printer, &job.name, &topic, seed, &report, arguments.json)?;
-    Ok(if report.given_up > 0 { ExitCode::Failed } else { ExitCode::Done })
+    print(
+        &workspace.printer,
+        &job.name,
+        &topic,
+        seed,
+        &report,
+        arguments.json,
+    )?;
+    Ok(if report.given_up > 0 {
+        ExitCode::Failed
+    } else {
+        ExitCode::Done
+    })
 }
 
 /// The topic and the events of a job's producer, and the seed that they come from.
-fn events(arguments: &ProduceArgs, job: &Job) -> Result<(String, Arc<BankingEvents>, u64), Failure> {
+fn events(
+    arguments: &ProduceArgs,
+    job: &Job,
+) -> Result<(String, Arc<BankingEvents>, u64), Failure> {
     let Some(Producer::Banking) = job.producer else {
         return Err(Failure::usage(format!(
             "job `{}` has no producer; add `producer: {{ kind: banking }}` to {}",
@@ -82,7 +105,9 @@ async fn brokers(workspace: &Workspace) -> anyhow::Result<Kafka> {
     };
     let found = match workspace.profile(needs)? {
         Profile::Servers(connections) => connections.kafka,
-        Profile::Embedded(directory) => running_broker(&directory).await.map_err(|error| embedded_failure(error.into()))?,
+        Profile::Embedded(directory) => running_broker(&directory)
+            .await
+            .map_err(|error| embedded_failure(error.into()))?,
     };
     Ok(found.ok_or_else(|| {
         Failure::new(
@@ -95,8 +120,14 @@ async fn brokers(workspace: &Workspace) -> anyhow::Result<Kafka> {
 
 fn bar(printer: &Printer, count: Option<u64>) -> ProgressBar {
     let (bar, template) = match count {
-        Some(count) => (ProgressBar::new(count), "{bar:30} {human_pos}/{human_len} events  {msg}  {eta} left"),
-        None => (ProgressBar::new_spinner(), "{spinner} {human_pos} events  {msg}  {elapsed}"),
+        Some(count) => (
+            ProgressBar::new(count),
+            "{bar:30} {human_pos}/{human_len} events  {msg}  {eta} left",
+        ),
+        None => (
+            ProgressBar::new_spinner(),
+            "{spinner} {human_pos} events  {msg}  {elapsed}",
+        ),
     };
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
@@ -108,7 +139,10 @@ fn bar(printer: &Printer, count: Option<u64>) -> ProgressBar {
 
 fn show(bar: &ProgressBar, progress: &Progress) {
     bar.set_position(progress.acknowledged);
-    bar.set_message(format!("{}/s", grouped(rate(progress.acknowledged, progress.elapsed.as_secs_f64()))));
+    bar.set_message(format!(
+        "{}/s",
+        grouped(rate(progress.acknowledged, progress.elapsed.as_secs_f64()))
+    ));
 }
 
 fn rate(events: u64, seconds: f64) -> u64 {
@@ -128,7 +162,14 @@ struct Line<'a> {
     events_per_second: u64,
 }
 
-fn print(printer: &Printer, job: &str, topic: &str, seed: u64, report: &Report, json: bool) -> anyhow::Result<()> {
+fn print(
+    printer: &Printer,
+    job: &str,
+    topic: &str,
+    seed: u64,
+    report: &Report,
+    json: bool,
+) -> anyhow::Result<()> {
     let events_per_second = rate(report.acknowledged, report.seconds);
     if json {
         return printer.json(&Line {
@@ -151,7 +192,10 @@ fn print(printer: &Printer, job: &str, topic: &str, seed: u64, report: &Report, 
         grouped(events_per_second)
     ))?;
     if report.given_up > 0 {
-        printer.warn(format_args!("{} events were not acknowledged in time", report.given_up));
+        printer.warn(format_args!(
+            "{} events were not acknowledged in time",
+            report.given_up
+        ));
     }
     Ok(())
 }

@@ -9,7 +9,8 @@ use factmill_project::yaml::Loaded;
 
 use super::Needs;
 use super::file::{
-    FactmillFile, KafkaFile, LakeFile, MongoFile, ProfileFile, SaslMechanism, TlsMode, WarehouseFile,
+    FactmillFile, KafkaFile, LakeFile, MongoFile, ProfileFile, SaslMechanism, TlsMode,
+    WarehouseFile,
 };
 use super::secret::{ConnectionUrl, Secret};
 
@@ -93,7 +94,12 @@ pub(super) fn resolve(
     let connections = Connections {
         kafka: resolver.needed(needs.kafka, "kafka", profile.kafka, Resolver::kafka),
         mongo: resolver.needed(needs.mongo, "mongo", profile.mongo, Resolver::mongo),
-        warehouse: resolver.needed(needs.warehouse, "warehouse", profile.warehouse, Resolver::warehouse),
+        warehouse: resolver.needed(
+            needs.warehouse,
+            "warehouse",
+            profile.warehouse,
+            Resolver::warehouse,
+        ),
         lake: resolver.needed(needs.lake, "lake", profile.lake, Resolver::lake),
     };
     Diagnostics::finish(resolver.found, connections)
@@ -119,7 +125,10 @@ impl Resolver<'_> {
         }
         if file.is_none() {
             let place = self.loaded.key_location(&["profiles", self.name]);
-            let message = format!("profile `{}` has no `{key}`, which this command uses", self.name);
+            let message = format!(
+                "profile `{}` has no `{key}`, which this command uses",
+                self.name
+            );
             self.found.push(Diagnostic::at(place, message).help(match key {
                 "kafka" => "add `kafka: { brokers: \"host:9092\" }`",
                 "mongo" => {
@@ -133,8 +142,11 @@ impl Resolver<'_> {
     }
 
     fn kafka(&mut self, file: KafkaFile) -> Kafka {
-        let mut properties: BTreeMap<String, Secret> =
-            file.properties.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
+        let mut properties: BTreeMap<String, Secret> = file
+            .properties
+            .into_iter()
+            .map(|(name, value)| (name, Secret::new(value)))
+            .collect();
         let mut set = |name: &str, value: Option<Secret>| {
             if let Some(value) = value {
                 properties.insert(name.to_owned(), value);
@@ -148,13 +160,27 @@ impl Resolver<'_> {
         };
         set("security.protocol", protocol.map(Secret::new));
         if let Some(tls) = file.tls {
-            let path = |path: Option<PathBuf>| path.map(|path| Secret::new(self.directory.join(path).to_string_lossy()));
+            let path = |path: Option<PathBuf>| {
+                path.map(|path| Secret::new(self.directory.join(path).to_string_lossy()))
+            };
             set("ssl.ca.location", path(tls.ca_file));
             set("ssl.certificate.location", path(tls.certificate_file));
             set("ssl.key.location", path(tls.key_file));
-            let check = if tls.verify_hostname.unwrap_or(true) { "https" } else { "none" };
-            set("ssl.endpoint.identification.algorithm", Some(Secret::new(check)));
-            let password = self.secret(&["kafka", "tls"], "key_password", tls.key_password, tls.key_password_file);
+            let check = if tls.verify_hostname.unwrap_or(true) {
+                "https"
+            } else {
+                "none"
+            };
+            set(
+                "ssl.endpoint.identification.algorithm",
+                Some(Secret::new(check)),
+            );
+            let password = self.secret(
+                &["kafka", "tls"],
+                "key_password",
+                tls.key_password,
+                tls.key_password_file,
+            );
             set("ssl.key.password", password);
         }
         if let Some(sasl) = file.sasl {
@@ -165,9 +191,17 @@ impl Resolver<'_> {
             };
             set("sasl.mechanism", Some(Secret::new(mechanism)));
             set("sasl.username", Some(Secret::new(sasl.username)));
-            let password = self.secret(&["kafka", "sasl"], "password", sasl.password, sasl.password_file);
+            let password = self.secret(
+                &["kafka", "sasl"],
+                "password",
+                sasl.password,
+                sasl.password_file,
+            );
             if password.is_none() {
-                self.wrong(&["kafka", "sasl"], "`sasl` needs a `password` or a `password_file`");
+                self.wrong(
+                    &["kafka", "sasl"],
+                    "`sasl` needs a `password` or a `password_file`",
+                );
             }
             set("sasl.password", password);
         }
@@ -183,7 +217,10 @@ impl Resolver<'_> {
             let path = |path: PathBuf| self.directory.join(path).to_string_lossy().into_owned();
             let mut parameters = vec![("tls", "true".to_owned())];
             parameters.extend(tls.ca_file.map(|file| ("tlsCAFile", path(file))));
-            parameters.extend(tls.certificate_key_file.map(|file| ("tlsCertificateKeyFile", path(file))));
+            parameters.extend(
+                tls.certificate_key_file
+                    .map(|file| ("tlsCertificateKeyFile", path(file))),
+            );
             url = url.with_parameters(&parameters);
         }
         Mongo { url }
@@ -207,12 +244,18 @@ impl Resolver<'_> {
     fn lake(&mut self, file: LakeFile) -> Lake {
         if !file.path.contains("://") {
             if file.s3.is_some() {
-                self.wrong(&["lake", "s3"], "`s3` is for a path that begins with `s3://`");
+                self.wrong(
+                    &["lake", "s3"],
+                    "`s3` is for a path that begins with `s3://`",
+                );
             }
             return Lake::Folder(self.directory.join(file.path));
         }
         if !file.path.starts_with("s3://") {
-            self.wrong(&["lake", "path"], "the lake is a folder or begins with `s3://`");
+            self.wrong(
+                &["lake", "path"],
+                "the lake is a folder or begins with `s3://`",
+            );
         }
         let mut settings = BTreeMap::new();
         if let Some(s3) = file.s3 {
@@ -254,12 +297,21 @@ impl Resolver<'_> {
     }
 
     /// A secret that is given as it is or as a file.
-    fn secret(&mut self, path: &[&str], key: &str, value: Option<Secret>, file: Option<PathBuf>) -> Option<Secret> {
+    fn secret(
+        &mut self,
+        path: &[&str],
+        key: &str,
+        value: Option<Secret>,
+        file: Option<PathBuf>,
+    ) -> Option<Secret> {
         let file_key = format!("{key}_file");
         let place: Vec<&str> = path.iter().copied().chain([file_key.as_str()]).collect();
         match (value, file) {
             (Some(_), Some(_)) => {
-                self.wrong(&place, &format!("`{key}` and `{file_key}` are both given; keep one"));
+                self.wrong(
+                    &place,
+                    &format!("`{key}` and `{file_key}` are both given; keep one"),
+                );
                 None
             }
             (value, None) => value,
@@ -277,7 +329,11 @@ impl Resolver<'_> {
     }
 
     fn wrong(&mut self, path: &[&str], message: &str) {
-        let path: Vec<&str> = ["profiles", self.name].into_iter().chain(path.iter().copied()).collect();
-        self.found.push(Diagnostic::at(self.loaded.location(&path), message));
+        let path: Vec<&str> = ["profiles", self.name]
+            .into_iter()
+            .chain(path.iter().copied())
+            .collect();
+        self.found
+            .push(Diagnostic::at(self.loaded.location(&path), message));
     }
 }

@@ -1,7 +1,9 @@
 //! The settings in the words of the connectors.
 
 use factmill_connect::sink::lake::{LakeError, LakeLocation};
-use factmill_connect::sink::postgres::{TlsMode as WarehouseTlsMode, WarehouseConfig, WarehouseTls};
+use factmill_connect::sink::postgres::{
+    TlsMode as WarehouseTlsMode, WarehouseConfig, WarehouseTls,
+};
 use factmill_connect::source::kafka::KafkaConfig;
 
 use super::connections::{Kafka, Lake, Warehouse};
@@ -12,14 +14,19 @@ impl Kafka {
     pub(crate) fn config(&self) -> KafkaConfig {
         let mut config = KafkaConfig::new(&self.brokers);
         let properties = self.properties.iter();
-        config.properties = properties.map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
+        config.properties = properties
+            .map(|(name, value)| (name.clone(), value.expose().to_owned()))
+            .collect();
         config
     }
 
     /// librdkafka's settings, the brokers among them.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (String, String)> {
         let brokers = ("bootstrap.servers".to_owned(), self.brokers.clone());
-        let others = self.properties.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
+        let others = self
+            .properties
+            .iter()
+            .map(|(name, value)| (name.clone(), value.expose().to_owned()));
         std::iter::once(brokers).chain(others)
     }
 
@@ -59,9 +66,13 @@ impl Lake {
     /// [`LakeError`] when the place is none.
     pub(crate) fn location(&self) -> Result<LakeLocation, LakeError> {
         match self {
-            Self::Folder(folder) => LakeLocation::parse(&folder.to_string_lossy(), &Default::default()),
+            Self::Folder(folder) => {
+                LakeLocation::parse(&folder.to_string_lossy(), &Default::default())
+            }
             Self::S3 { url, settings } => {
-                let settings = settings.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
+                let settings = settings
+                    .iter()
+                    .map(|(name, value)| (name.clone(), value.expose().to_owned()));
                 LakeLocation::parse(url, &settings.collect())
             }
         }

@@ -17,10 +17,13 @@ impl Environment {
     /// # Errors
     /// When `.env` cannot be read or has a line that is no `NAME=value`.
     pub(crate) fn load(directory: &Path) -> Result<Self, Diagnostics> {
-        Self::over(directory, std::env::vars_os().filter_map(|(name, value)| {
-            // A variable that is not text cannot be written into a YAML value.
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        }))
+        Self::over(
+            directory,
+            std::env::vars_os().filter_map(|(name, value)| {
+                // A variable that is not text cannot be written into a YAML value.
+                Some((name.into_string().ok()?, value.into_string().ok()?))
+            }),
+        )
     }
 
     pub(super) fn over(
@@ -34,11 +37,16 @@ impl Environment {
                 // The parser quotes the whole line, which may hold a secret.
                 let what = match error {
                     dotenvy::Error::LineParse(_, at) => {
-                        format!("a line of .env is no NAME=value (at its character {})", at + 1)
+                        format!(
+                            "a line of .env is no NAME=value (at its character {})",
+                            at + 1
+                        )
                     }
                     other => format!("cannot read {}: {other}", path.display()),
                 };
-                Diagnostics::from(Diagnostic::bare(what).help("quote values that hold spaces, `#` or quotes"))
+                Diagnostics::from(
+                    Diagnostic::bare(what).help("quote values that hold spaces, `#` or quotes"),
+                )
             };
             for variable in dotenvy::from_path_iter(&path).map_err(wrong)? {
                 let (name, value) = variable.map_err(wrong)?;
@@ -80,7 +88,12 @@ mod tests {
     fn a_bad_line_is_not_quoted() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(".env"), "PASSWORD hunter2\n").unwrap();
-        let message = Environment::over(folder.path(), std::iter::empty()).unwrap_err().to_string();
-        assert!(message.contains(".env") && !message.contains("hunter2"), "{message}");
+        let message = Environment::over(folder.path(), std::iter::empty())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains(".env") && !message.contains("hunter2"),
+            "{message}"
+        );
     }
 }

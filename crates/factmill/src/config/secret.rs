@@ -83,7 +83,9 @@ impl ConnectionUrl {
     /// The URL with further parameters.
     pub(crate) fn with_parameters(&self, parameters: &[(&str, String)]) -> Self {
         let mut url = self.0.clone();
-        let has_path = url.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
+        let has_path = url
+            .split_once("://")
+            .is_some_and(|(_, rest)| rest.contains('/'));
         if !has_path && !url.contains('?') {
             url.push('/');
         }
@@ -99,15 +101,22 @@ impl ConnectionUrl {
     /// # Errors
     /// Why it cannot take one.
     pub(crate) fn with_password(&self, password: &Secret) -> Result<Self, &'static str> {
-        let (scheme, rest) = self.0.split_once("://").ok_or("a password of its own needs a URL with `://`")?;
+        let (scheme, rest) = self
+            .0
+            .split_once("://")
+            .ok_or("a password of its own needs a URL with `://`")?;
         let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (user, place) = rest[..authority_end].split_once('@').ok_or("a password needs a user in the URL")?;
+        let (user, place) = rest[..authority_end]
+            .split_once('@')
+            .ok_or("a password needs a user in the URL")?;
         if user.contains(':') {
             return Err("the URL has a password already");
         }
         let password = percent_encoded(password.expose());
         let behind = &rest[authority_end..];
-        Ok(Self(format!("{scheme}://{user}:{password}@{place}{behind}")))
+        Ok(Self(format!(
+            "{scheme}://{user}:{password}@{place}{behind}"
+        )))
     }
 }
 
@@ -116,7 +125,9 @@ fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte))
+            }
             other => encoded.push_str(&format!("%{other:02X}")),
         }
     }
@@ -152,7 +163,9 @@ impl fmt::Display for ConnectionUrl {
         };
         let without_parameters = rest.split(['?', '#']).next().unwrap_or_default();
         // A password may hold a `/` that was not escaped, so the last `@` ends it.
-        let place = without_parameters.rsplit_once('@').map_or(without_parameters, |(_, place)| place);
+        let place = without_parameters
+            .rsplit_once('@')
+            .map_or(without_parameters, |(_, place)| place);
         write!(f, "{scheme}://{place}")
     }
 }
@@ -171,7 +184,10 @@ mod tests {
     #[test]
     fn a_secret_is_never_printed() {
         let secret = Secret::new("hunter2");
-        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "*** *** Some(***)");
+        assert_eq!(
+            format!("{secret} {secret:?} {:?}", Some(&secret)),
+            "*** *** Some(***)"
+        );
         assert_eq!(secret.expose(), "hunter2");
     }
 
@@ -179,13 +195,19 @@ mod tests {
     fn a_file_loses_its_line_end_only() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), " pass word \r\n").unwrap();
-        assert_eq!(Secret::from_file(file.path()).unwrap().expose(), " pass word ");
+        assert_eq!(
+            Secret::from_file(file.path()).unwrap().expose(),
+            " pass word "
+        );
     }
 
     #[test]
     fn a_url_is_shown_without_its_secrets() {
         for (url, shown) in [
-            ("postgres://me:p@ss@db:5432/bank?password=x", "postgres://db:5432/bank"),
+            (
+                "postgres://me:p@ss@db:5432/bank?password=x",
+                "postgres://db:5432/bank",
+            ),
             ("postgres://db/bank", "postgres://db/bank"),
             ("mongodb://u:p/w@a:1,b:2/x", "mongodb://a:1,b:2/x"),
             ("host=db password=x", "***"),
@@ -200,7 +222,9 @@ mod tests {
     fn a_password_is_put_behind_its_user() {
         let with = |url: &str| ConnectionUrl::new(url).with_password(&Secret::new("p@ss:w/rd é"));
         assert_eq!(
-            with("postgres://me@db:5432/bank?sslmode=require").unwrap().expose(),
+            with("postgres://me@db:5432/bank?sslmode=require")
+                .unwrap()
+                .expose(),
             "postgres://me:p%40ss%3Aw%2Frd%20%C3%A9@db:5432/bank?sslmode=require"
         );
         assert!(with("postgres://db/bank").is_err());

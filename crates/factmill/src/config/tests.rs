@@ -1,5 +1,9 @@
 //! Whole files, as users write them and get them wrong.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failed step is a failed test"
+)]
 
 use super::*;
 
@@ -23,8 +27,15 @@ impl Folder {
         std::fs::write(self.0.path().join(name), text).unwrap();
     }
 
-    fn load(&self, profile: &str, needs: Needs, variables: &[(&str, &str)]) -> Result<Profile, Diagnostics> {
-        let process = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+    fn load(
+        &self,
+        profile: &str,
+        needs: Needs,
+        variables: &[(&str, &str)],
+    ) -> Result<Profile, Diagnostics> {
+        let process = variables
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()));
         let environment = Environment::over(self.0.path(), process).unwrap();
         Profile::load(self.0.path(), profile, needs, &environment)
     }
@@ -51,24 +62,40 @@ fn without_a_file_there_is_the_embedded_profile_only() {
         panic!("nothing but the profile leaves embedded");
     };
     assert!(directory.ends_with(".factmill"));
-    assert!(folder.refused("local", ALL).contains("profile `local` needs a factmill.yml"));
+    assert!(
+        folder
+            .refused("local", ALL)
+            .contains("profile `local` needs a factmill.yml")
+    );
 }
 
 #[test]
 fn the_shipped_file_is_embedded_unless_asked_and_then_names_what_is_missing() {
     let folder = Folder::with(SHIPPED);
-    assert!(matches!(folder.load(EMBEDDED, ALL, &[]).unwrap(), Profile::Embedded(_)));
+    assert!(matches!(
+        folder.load(EMBEDDED, ALL, &[]).unwrap(),
+        Profile::Embedded(_)
+    ));
     let refused = folder.refused("local", ALL);
     assert!(refused.contains("`MONGO_URL` is not set"), "{refused}");
     assert!(refused.contains("`DATABASE_URL` is not set"), "{refused}");
     let variables = [("DATABASE_URL", "postgres://me@db/bank")];
-    let needs = Needs { mongo: false, ..ALL };
+    let needs = Needs {
+        mongo: false,
+        ..ALL
+    };
     let Profile::Servers(connections) = folder.load("local", needs, &variables).unwrap() else {
         panic!("local has servers");
     };
-    assert!(connections.mongo.is_none(), "what is not used needs no variable");
+    assert!(
+        connections.mongo.is_none(),
+        "what is not used needs no variable"
+    );
     assert_eq!(connections.kafka.unwrap().brokers, "127.0.0.1:9092");
-    assert_eq!(connections.warehouse.unwrap().url.expose(), "postgres://me@db/bank");
+    assert_eq!(
+        connections.warehouse.unwrap().url.expose(),
+        "postgres://me@db/bank"
+    );
 }
 
 #[test]
@@ -82,7 +109,7 @@ fn everything_wrong_is_shown_at_once_with_place_and_nearest_name() {
         "factmill.yml:3:14: unknown key `broker`",
         "did you mean `brokers`?",
         "missing key `brokers`",
-        "factmill.yml:4:24: variable `DATABASE_URL` is not set\n  help: did you mean `DATABASE_URI`?",
+        "factmill.yml:4:23: variable `DATABASE_URL` is not set\n  help: did you mean `DATABASE_URI`?",
         "cannot be `verify_full`\n  help: did you mean `verify-full`?",
         "factmill.yml:6:5: unknown key `lakes`",
     ] {
@@ -93,7 +120,10 @@ fn everything_wrong_is_shown_at_once_with_place_and_nearest_name() {
 #[test]
 fn a_wrong_profile_is_answered_with_the_nearest() {
     let refused = Folder::with(SHIPPED).refused("locla", ALL);
-    assert!(refused.contains("no profile `locla`\n  help: did you mean `local`?"), "{refused}");
+    assert!(
+        refused.contains("no profile `locla`\n  help: did you mean `local`?"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -101,17 +131,32 @@ fn a_connection_that_is_needed_and_not_there_is_named() {
     let folder = Folder::with("profiles:\n  local:\n    kafka: { brokers: x }\n");
     let refused = folder.refused("local", ALL);
     for key in ["mongo", "warehouse", "lake"] {
-        let line = format!("factmill.yml:2:3: profile `local` has no `{key}`, which this command uses");
+        let line =
+            format!("factmill.yml:2:3: profile `local` has no `{key}`, which this command uses");
         assert!(refused.contains(&line), "{line}\nin:\n{refused}");
     }
-    assert!(folder.load("local", Needs { kafka: true, ..Needs::default() }, &[]).is_ok());
+    assert!(
+        folder
+            .load(
+                "local",
+                Needs {
+                    kafka: true,
+                    ..Needs::default()
+                },
+                &[]
+            )
+            .is_ok()
+    );
 }
 
 #[test]
 fn embedded_and_servers_do_not_mix() {
     let folder = Folder::with("profiles:\n  x: { embedded: {}, kafka: { brokers: b } }\n");
     let refused = folder.refused("x", ALL);
-    assert!(refused.contains("factmill.yml:2:22: profile `x` is embedded and names `kafka` too"), "{refused}");
+    assert!(
+        refused.contains("factmill.yml:2:22: profile `x` is embedded and names `kafka` too"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -120,13 +165,28 @@ fn tls_and_sasl_become_settings_of_librdkafka_and_no_secret_is_shown() {
         "profiles:\n  local:\n    kafka:\n      brokers: b:9093\n      tls: { ca_file: ca.pem, key_file: /key.pem, key_password: hunter3 }\n      sasl: { mechanism: SCRAM-SHA-512, username: me, password_file: pw }\n      properties: { socket.timeout.ms: \"5000\" }\n",
     );
     folder.write("pw", "hunter2\n");
-    let kafka = folder.connections(Needs { kafka: true, ..Needs::default() }).kafka.unwrap();
+    let kafka = folder
+        .connections(Needs {
+            kafka: true,
+            ..Needs::default()
+        })
+        .kafka
+        .unwrap();
     let value = |name: &str| kafka.properties[name].expose().to_owned();
     assert_eq!(value("security.protocol"), "sasl_ssl");
-    assert_eq!(value("ssl.ca.location"), folder.0.path().join("ca.pem").to_string_lossy());
+    assert_eq!(
+        value("ssl.ca.location"),
+        folder.0.path().join("ca.pem").to_string_lossy()
+    );
     assert_eq!(value("ssl.key.location"), "/key.pem");
     assert_eq!(value("ssl.endpoint.identification.algorithm"), "https");
-    assert_eq!((value("sasl.mechanism").as_str(), value("sasl.password").as_str()), ("SCRAM-SHA-512", "hunter2"));
+    assert_eq!(
+        (
+            value("sasl.mechanism").as_str(),
+            value("sasl.password").as_str()
+        ),
+        ("SCRAM-SHA-512", "hunter2")
+    );
     assert_eq!(value("socket.timeout.ms"), "5000");
     let shown = format!("{kafka:?}");
     assert!(!shown.contains("hunter"), "{shown}");
@@ -138,7 +198,11 @@ fn passwords_come_from_files_too_and_never_twice() {
         "profiles:\n  local:\n    mongo: { url: \"mongodb://me@m/?replicaSet=rs0\", password_file: pw, tls: { ca_file: /c a.pem } }\n    warehouse: { url: \"postgres://me@db/bank\", password_file: pw, tls: {}, lock_timeout: 5s }\n",
     );
     folder.write("pw", "p@ss\n");
-    let needs = Needs { mongo: true, warehouse: true, ..Needs::default() };
+    let needs = Needs {
+        mongo: true,
+        warehouse: true,
+        ..Needs::default()
+    };
     let connections = folder.connections(needs);
     assert_eq!(
         connections.mongo.unwrap().url.expose(),
@@ -147,19 +211,31 @@ fn passwords_come_from_files_too_and_never_twice() {
     let warehouse = connections.warehouse.unwrap();
     assert_eq!(warehouse.url.expose(), "postgres://me:p%40ss@db/bank");
     assert_eq!(warehouse.tls_mode, Some(TlsMode::VerifyFull));
-    assert_eq!(warehouse.lock_timeout, Some(std::time::Duration::from_secs(5)));
+    assert_eq!(
+        warehouse.lock_timeout,
+        Some(std::time::Duration::from_secs(5))
+    );
 
     let twice = Folder::with(
         "profiles:\n  local:\n    mongo: { url: \"mongodb://m\", password_file: none }\n    warehouse: { url: \"postgres://me@db/bank\", password: a, password_file: b }\n",
     );
     let refused = twice.refused("local", needs);
-    assert!(refused.contains("cannot read ") && refused.contains("none"), "{refused}");
-    assert!(refused.contains("`password` and `password_file` are both given"), "{refused}");
+    assert!(
+        refused.contains("cannot read ") && refused.contains("none"),
+        "{refused}"
+    );
+    assert!(
+        refused.contains("`password` and `password_file` are both given"),
+        "{refused}"
+    );
 }
 
 #[test]
 fn the_lake_is_a_folder_or_a_bucket() {
-    let needs = Needs { lake: true, ..Needs::default() };
+    let needs = Needs {
+        lake: true,
+        ..Needs::default()
+    };
     let folder = Folder::with("profiles: { local: { lake: { path: data/lake } } }\n");
     let Some(Lake::Folder(path)) = folder.connections(needs).lake else {
         panic!("a folder");
@@ -174,5 +250,23 @@ fn the_lake_is_a_folder_or_a_bucket() {
     assert_eq!(url, "s3://b/p");
     assert_eq!(settings["aws_endpoint"].expose(), "http://m");
     assert!(!format!("{settings:?}").contains("hunter2"));
-    assert!(Folder::with("profiles: { local: { lake: { path: \"gs://b\" } } }\n").refused("local", needs).contains("s3://"));
+    assert!(
+        Folder::with("profiles: { local: { lake: { path: \"gs://b\" } } }\n")
+            .refused("local", needs)
+            .contains("s3://")
+    );
+}
+
+#[test]
+fn the_schema_that_editors_use_is_current() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schemas/factmill.schema.json");
+    let schema = schemars::schema_for!(FactmillFile);
+    let schema = format!("{}\n", serde_json::to_string_pretty(&schema).unwrap());
+    if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+        std::fs::write(&file, &schema).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(&file).is_ok_and(|written| written == schema),
+        "docs/schemas/factmill.schema.json is not what the types say: run `cargo xtask schema`"
+    );
 }

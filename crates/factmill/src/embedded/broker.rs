@@ -71,7 +71,9 @@ impl Broker {
     }
 }
 
-fn cluster(topics: &[String]) -> Result<MockCluster<'static, impl rdkafka::ClientContext + use<>>, KafkaError> {
+fn cluster(
+    topics: &[String],
+) -> Result<MockCluster<'static, impl rdkafka::ClientContext + use<>>, KafkaError> {
     let cluster = MockCluster::new(1)?;
     for topic in topics {
         cluster.create_topic(topic, PARTITIONS, 1)?;
@@ -100,9 +102,13 @@ mod tests {
     #[test]
     fn a_topic_has_four_partitions() {
         let broker = Broker::start(vec!["bank_data".into()]).unwrap();
-        let consumer: BaseConsumer =
-            ClientConfig::new().set("bootstrap.servers", broker.bootstrap()).create().unwrap();
-        let metadata = consumer.fetch_metadata(Some("bank_data"), Duration::from_secs(20)).unwrap();
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", broker.bootstrap())
+            .create()
+            .unwrap();
+        let metadata = consumer
+            .fetch_metadata(Some("bank_data"), Duration::from_secs(20))
+            .unwrap();
         assert_eq!(metadata.topics()[0].partitions().len(), 4);
     }
 }

@@ -62,8 +62,15 @@ impl Feed {
     ) -> anyhow::Result<Option<Self>> {
         let mut skip = HashMap::new();
         for source in &job.sources {
-            warehouse.end_incarnations(reader, &source.source, Some(identity)).await.map_err(failed)?;
-            for (partition, read) in warehouse.records_read(reader, &source.source).await.map_err(failed)? {
+            warehouse
+                .end_incarnations(reader, &source.source, Some(identity))
+                .await
+                .map_err(failed)?;
+            for (partition, read) in warehouse
+                .records_read(reader, &source.source)
+                .await
+                .map_err(failed)?
+            {
                 let number: i32 = partition.parse()?;
                 *skip.entry(number).or_insert(0) += u64::try_from(read)?;
             }
@@ -106,7 +113,10 @@ fn seed(folder: &Path) -> io::Result<u64> {
     let path = folder.join("seed");
     match std::fs::read_to_string(&path) {
         Ok(text) => text.trim().parse().map_err(|_| {
-            io::Error::other(format!("{} holds no number; remove the whole folder to begin anew", path.display()))
+            io::Error::other(format!(
+                "{} holds no number; remove the whole folder to begin anew",
+                path.display()
+            ))
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let seed = BankingSettings::fresh_seed();
@@ -128,6 +138,11 @@ mod tests {
         let drawn = seed(folder.path()).unwrap();
         assert_eq!(seed(folder.path()).unwrap(), drawn);
         std::fs::write(folder.path().join("seed"), "x").unwrap();
-        assert!(seed(folder.path()).unwrap_err().to_string().contains("begin anew"));
+        assert!(
+            seed(folder.path())
+                .unwrap_err()
+                .to_string()
+                .contains("begin anew")
+        );
     }
 }

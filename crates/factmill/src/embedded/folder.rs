@@ -71,7 +71,12 @@ pub(crate) enum FolderError {
 fn taken(directory: &Path, holder: Option<&State>) -> String {
     let place = directory.display();
     match holder {
-        Some(State { pid, command, since, .. }) => format!(
+        Some(State {
+            pid,
+            command,
+            since,
+            ..
+        }) => format!(
             "`{command}` (process {pid}) has used {place} since {}; end it first, or run in another folder",
             since.format("%Y-%m-%d %H:%M:%S UTC")
         ),
@@ -114,7 +119,9 @@ impl Folder {
             });
         }
         // The state of a holder that was killed must not be taken for ours.
-        State::starting(command).write(&self.0).map_err(self.io("write the state"))?;
+        State::starting(command)
+            .write(&self.0)
+            .map_err(self.io("write the state"))?;
         Ok(Held {
             folder: self.clone(),
             _lock: lock,
@@ -151,14 +158,19 @@ impl Folder {
     ///
     /// # Errors
     /// [`FolderError::Taken`] when the holder is not ready within `patience`.
-    pub(crate) async fn join(&self, patience: Duration) -> Result<Option<(Joined, State)>, FolderError> {
+    pub(crate) async fn join(
+        &self,
+        patience: Duration,
+    ) -> Result<Option<(Joined, State)>, FolderError> {
         let users = self.open("users")?;
         flock(&users, FlockOperation::LockShared).map_err(|error| self.io("join")(error.into()))?;
         let deadline = Instant::now() + patience;
         loop {
             let holder = match self.holder()? {
                 Holder::Nobody => return Ok(None),
-                Holder::Process(state) if state.ready => return Ok(Some((Joined { _users: users }, state))),
+                Holder::Process(state) if state.ready => {
+                    return Ok(Some((Joined { _users: users }, state)));
+                }
                 Holder::Process(state) => Some(state),
                 Holder::Starting => None,
             };
@@ -184,7 +196,11 @@ impl Folder {
 
     fn io(&self, what: &'static str) -> impl FnOnce(io::Error) -> FolderError {
         let directory = self.0.clone();
-        move |source| FolderError::Io { what, directory, source }
+        move |source| FolderError::Io {
+            what,
+            directory,
+            source,
+        }
     }
 }
 
@@ -199,7 +215,9 @@ impl Held {
     /// # Errors
     /// [`FolderError::Io`] when the folder cannot be written.
     pub(crate) fn publish(&self, state: &State) -> Result<(), FolderError> {
-        state.write(self.folder.path()).map_err(self.folder.io("write the state"))
+        state
+            .write(self.folder.path())
+            .map_err(self.folder.io("write the state"))
     }
 
     /// Waits until no other process uses the servers.
@@ -209,7 +227,10 @@ impl Held {
     pub(crate) async fn alone(&self) -> Result<(), FolderError> {
         let users = self.folder.open("users")?;
         loop {
-            if self.folder.try_lock(&users, FlockOperation::NonBlockingLockExclusive)? {
+            if self
+                .folder
+                .try_lock(&users, FlockOperation::NonBlockingLockExclusive)?
+            {
                 return Ok(());
             }
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -228,7 +249,11 @@ impl Drop for Held {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step is a failed test")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::panic,
+        reason = "a failed step is a failed test"
+    )]
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -243,9 +268,15 @@ mod tests {
     fn a_second_holder_is_told_who_has_it_and_since_when() {
         let (_directory, folder) = folder();
         let held = folder.hold("factmill stream banking").unwrap();
-        let message = folder.hold("factmill stream other").unwrap_err().to_string();
+        let message = folder
+            .hold("factmill stream other")
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("`factmill stream banking`"), "{message}");
-        assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
+        assert!(
+            message.contains(&format!("process {}", std::process::id())),
+            "{message}"
+        );
         assert!(message.contains(" UTC; end it first"), "{message}");
         drop(held);
         assert!(folder.hold("factmill stream other").is_ok());
@@ -262,7 +293,10 @@ mod tests {
         let Holder::Process(holder) = folder.holder().unwrap() else {
             panic!("the holder is known");
         };
-        assert_eq!((holder.command.as_str(), holder.ready), ("factmill stream next", false));
+        assert_eq!(
+            (holder.command.as_str(), holder.ready),
+            ("factmill stream next", false)
+        );
 
         // between taking the lock and saying so, the state is still that of a process that is gone
         let mut gone = std::process::Command::new("true").spawn().unwrap();
@@ -322,6 +356,9 @@ mod tests {
         let (_directory, folder) = folder();
         let _held = folder.hold("factmill stream slow").unwrap();
         let error = folder.join(Duration::ZERO).await.unwrap_err();
-        assert!(error.to_string().contains("factmill stream slow"), "{error}");
+        assert!(
+            error.to_string().contains("factmill stream slow"),
+            "{error}"
+        );
     }
 }

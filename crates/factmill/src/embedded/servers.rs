@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use super::broker::{Broker, BrokerError};
 use super::folder::{Folder, FolderError, Held, Joined};
 use super::state::State;
-use crate::config::{Connections, ConnectionUrl, Kafka, Lake, Mongo, TlsMode, Warehouse};
+use crate::config::{ConnectionUrl, Connections, Kafka, Lake, Mongo, TlsMode, Warehouse};
 
 /// The database of the private Postgres.
 const DATABASE: &str = "factmill";
@@ -78,18 +78,24 @@ impl Servers {
     ///
     /// # Errors
     /// [`EmbeddedError`]; what was started until then is ended.
-    pub(crate) async fn start(directory: &Path, command: &str, wanted: Wanted) -> Result<Self, EmbeddedError> {
+    pub(crate) async fn start(
+        directory: &Path,
+        command: &str,
+        wanted: Wanted,
+    ) -> Result<Self, EmbeddedError> {
         let held = Folder::at(directory)?.hold(command)?;
         let folder = held.folder().path().to_path_buf();
         let binaries = postgres::ensure().await?;
         let options = Options::in_directory(folder.join("postgres"));
-        let postgres = spawn_blocking(move || PrivatePostgres::start(&binaries, &options)).await??;
+        let postgres =
+            spawn_blocking(move || PrivatePostgres::start(&binaries, &options)).await??;
         create_database(postgres.running()).await?;
         let mut state = State::starting(command);
         let mongo = match wanted.mongo.then(|| program::find("mongod")).flatten() {
             None => None,
             Some(program) => {
-                let (server, url) = spawn_blocking(move || start_mongo(&program, &folder)).await??;
+                let (server, url) =
+                    spawn_blocking(move || start_mongo(&program, &folder)).await??;
                 state.mongo = Some(url);
                 Some(server)
             }
@@ -112,7 +118,11 @@ impl Servers {
 
     /// How to connect to them.
     pub(crate) fn connections(&self) -> Connections {
-        connections(self.postgres.running(), &self.state, self.held.folder().path())
+        connections(
+            self.postgres.running(),
+            &self.state,
+            self.held.folder().path(),
+        )
     }
 
     /// The folder that they live in.
@@ -122,7 +132,9 @@ impl Servers {
 
     /// The line that opens psql.
     pub(crate) fn psql(&self) -> String {
-        self.postgres.running().psql(&self.folder().join("postgres"), DATABASE)
+        self.postgres
+            .running()
+            .psql(&self.folder().join("postgres"), DATABASE)
     }
 
     /// Where Postgres listens.
@@ -145,7 +157,10 @@ impl Servers {
     pub(crate) async fn end(mut self) -> Result<(), EmbeddedError> {
         spawn_blocking(move || {
             drop(self.broker.take());
-            let mongo = self.mongo.as_mut().map_or(Ok(()), |mongo| mongo.end(Parting::Orderly, MONGO_END));
+            let mongo = self
+                .mongo
+                .as_mut()
+                .map_or(Ok(()), |mongo| mongo.end(Parting::Orderly, MONGO_END));
             let postgres = self.postgres.stop();
             mongo.and(postgres)
         })
@@ -259,14 +274,17 @@ fn plain_kafka(brokers: String) -> Kafka {
 }
 
 async fn create_database(running: &Running) -> Result<(), EmbeddedError> {
-    let (client, connection) = tokio_postgres::connect(&running.url("postgres"), tokio_postgres::NoTls)
-        .await
-        .map_err(EmbeddedError::Database)?;
+    let (client, connection) =
+        tokio_postgres::connect(&running.url("postgres"), tokio_postgres::NoTls)
+            .await
+            .map_err(EmbeddedError::Database)?;
     let connection = tokio::spawn(connection);
     let made = async {
         let known = "select 1 from pg_catalog.pg_database where datname = $1";
         if client.query_opt(known, &[&DATABASE]).await?.is_none() {
-            client.batch_execute(&format!("create database {DATABASE}")).await?;
+            client
+                .batch_execute(&format!("create database {DATABASE}"))
+                .await?;
         }
         Ok(())
     };
@@ -278,20 +296,31 @@ async fn create_database(running: &Running) -> Result<(), EmbeddedError> {
 
 fn start_mongo(program: &Path, folder: &Path) -> Result<(ServerProcess, String), ProvisionError> {
     let data = folder.join("mongo");
-    std::fs::create_dir_all(&data).map_err(ProvisionError::io(format!("create {}", data.display())))?;
+    std::fs::create_dir_all(&data)
+        .map_err(ProvisionError::io(format!("create {}", data.display())))?;
     let port = free_port()?;
     let mut command = Command::new(program);
-    command.arg("--dbpath").arg(&data).args(["--bind_ip", "127.0.0.1", "--port"]).arg(port.to_string());
+    command
+        .arg("--dbpath")
+        .arg(&data)
+        .args(["--bind_ip", "127.0.0.1", "--port"])
+        .arg(port.to_string());
     let server = ServerProcess::start(Launch {
         name: "MongoDB",
         command,
         log: folder.join("mongo.log"),
-        ready: |line| line.to_ascii_lowercase().contains("waiting for connections"),
+        ready: |line| {
+            line.to_ascii_lowercase()
+                .contains("waiting for connections")
+        },
         within: MONGO_START,
         parting: Parting::Orderly,
         scratch: None,
     })?;
-    Ok((server, format!("mongodb://127.0.0.1:{port}/?directConnection=true")))
+    Ok((
+        server,
+        format!("mongodb://127.0.0.1:{port}/?directConnection=true"),
+    ))
 }
 
 fn free_port() -> Result<u16, ProvisionError> {

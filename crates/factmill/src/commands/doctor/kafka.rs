@@ -22,9 +22,12 @@ const SMALL_MESSAGES: u64 = 1_000_000;
 /// Checks the brokers and the topics of these jobs.
 pub(super) async fn examine(kafka: &Kafka, jobs: &[&Job]) -> Report {
     let mut report = Report::of("kafka");
-    let topics = jobs.iter().flat_map(|job| &job.sources).map(|source| match &source.origin {
-        Origin::Kafka { topic, .. } => topic.clone(),
-    });
+    let topics = jobs
+        .iter()
+        .flat_map(|job| &job.sources)
+        .map(|source| match &source.origin {
+            Origin::Kafka { topic, .. } => topic.clone(),
+        });
     let mut topics: Vec<String> = topics.collect();
     topics.sort();
     topics.dedup();
@@ -38,21 +41,35 @@ pub(super) async fn examine(kafka: &Kafka, jobs: &[&Job]) -> Report {
             return report;
         }
         Err(error) => {
-            report.failed("brokers", error.to_string(), "report this; the check itself failed");
+            report.failed(
+                "brokers",
+                error.to_string(),
+                "report this; the check itself failed",
+            );
             return report;
         }
     };
-    report.ok("brokers", format!("{} at {}", looked.brokers, kafka.brokers));
+    report.ok(
+        "brokers",
+        format!("{} at {}", looked.brokers, kafka.brokers),
+    );
     for topic in &looked.topics {
         let check = format!("topic {}", topic.name);
         match &topic.partitions {
             Ok(0) | Err(RDKafkaErrorCode::UnknownTopicOrPartition) => report.warning(
                 check,
                 "does not exist yet",
-                format!("create it, or let the producer do so: kafka-topics --create --topic {}", topic.name),
+                format!(
+                    "create it, or let the producer do so: kafka-topics --create --topic {}",
+                    topic.name
+                ),
             ),
             Ok(partitions) => report.ok(check, format!("{partitions} partitions")),
-            Err(error) => report.failed(check, error.to_string(), "give the user the right to describe and read it"),
+            Err(error) => report.failed(
+                check,
+                error.to_string(),
+                "give the user the right to describe and read it",
+            ),
         }
     }
     message_sizes(kafka, &looked, &mut report).await;
@@ -90,14 +107,21 @@ fn look(client: &rdkafka::ClientConfig, topics: &[String]) -> Result<Looked, Kaf
             partitions,
         });
     }
-    Ok(Looked { brokers, topics: found })
+    Ok(Looked {
+        brokers,
+        topics: found,
+    })
 }
 
 /// The largest message of each topic: one that is larger than what the topic takes is lost to its
 /// sender, so the place to look at is here.
 async fn message_sizes(kafka: &Kafka, looked: &Looked, report: &mut Report) {
-    let there: Vec<&str> =
-        looked.topics.iter().filter(|topic| matches!(topic.partitions, Ok(1..))).map(|topic| &*topic.name).collect();
+    let there: Vec<&str> = looked
+        .topics
+        .iter()
+        .filter(|topic| matches!(topic.partitions, Ok(1..)))
+        .map(|topic| &*topic.name)
+        .collect();
     if there.is_empty() {
         return;
     }
@@ -108,12 +132,19 @@ async fn message_sizes(kafka: &Kafka, looked: &Looked, report: &mut Report) {
             return;
         }
     };
-    let resources: Vec<_> = there.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    let resources: Vec<_> = there
+        .iter()
+        .map(|topic| ResourceSpecifier::Topic(topic))
+        .collect();
     let options = AdminOptions::new().request_timeout(Some(PATIENCE));
     let described = match admin.describe_configs(&resources, &options).await {
         Ok(described) => described,
         Err(error) => {
-            report.warning("message sizes", error.to_string(), "give the user the right to describe configurations");
+            report.warning(
+                "message sizes",
+                error.to_string(),
+                "give the user the right to describe configurations",
+            );
             return;
         }
     };
@@ -140,7 +171,11 @@ fn mend_unreachable(error: &KafkaError) -> &'static str {
         Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => {
             "check `sasl` of the profile: mechanism, username, password"
         }
-        Some(RDKafkaErrorCode::SSL) => "check `tls` of the profile: ca_file, and whether the port speaks TLS",
-        _ => "start the brokers, or correct `kafka.brokers` of the profile; a port that wants TLS or SASL looks the same",
+        Some(RDKafkaErrorCode::SSL) => {
+            "check `tls` of the profile: ca_file, and whether the port speaks TLS"
+        }
+        _ => {
+            "start the brokers, or correct `kafka.brokers` of the profile; a port that wants TLS or SASL looks the same"
+        }
     }
 }

@@ -45,10 +45,17 @@ fn probe(folder: &Path) -> std::io::Result<()> {
 
 async fn bucket(url: &str, location: &LakeLocation, report: &mut Report) {
     let Some(store) = location.object_store() else {
-        report.failed("bucket", format!("{url} is no bucket"), "correct `lake.path` of the profile");
+        report.failed(
+            "bucket",
+            format!("{url} is no bucket"),
+            "correct `lake.path` of the profile",
+        );
         return;
     };
-    let prefix = url.trim_start_matches("s3://").split_once('/').map_or("", |(_, prefix)| prefix);
+    let prefix = url
+        .trim_start_matches("s3://")
+        .split_once('/')
+        .map_or("", |(_, prefix)| prefix);
     let path = object_store::path::Path::from(format!("{prefix}/{PROBE}-{}", uuid::Uuid::new_v4()));
     let probed = async {
         use object_store::ObjectStoreExt;
@@ -88,7 +95,9 @@ mod tests {
     #[tokio::test]
     async fn a_file_in_the_way_fails() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let checks = examine(&Lake::Folder(file.path().join("lake"))).await.into_checks();
+        let checks = examine(&Lake::Folder(file.path().join("lake")))
+            .await
+            .into_checks();
         assert_eq!(checks[0].outcome, Outcome::Failed);
         assert!(checks[0].mend.is_some());
     }

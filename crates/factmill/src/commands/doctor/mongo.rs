@@ -19,7 +19,11 @@ pub(super) async fn examine(mongo: &Mongo) -> Report {
         Err(error) => {
             // The error quotes parts of the URL, which may be the password.
             let found = format!("the URL is not understood ({:?})", kind(&error));
-            report.failed("url", found, "write mongodb://user@host:27017/?replicaSet=…, characters like @ escaped as %40");
+            report.failed(
+                "url",
+                found,
+                "write mongodb://user@host:27017/?replicaSet=…, characters like @ escaped as %40",
+            );
             return report;
         }
     };
@@ -45,12 +49,23 @@ pub(super) async fn examine(mongo: &Mongo) -> Report {
             return report;
         }
     };
-    report.ok("server", format!("{}, wire version {}", mongo.url, number(&hello, "maxWireVersion")));
+    report.ok(
+        "server",
+        format!(
+            "{}, wire version {}",
+            mongo.url,
+            number(&hello, "maxWireVersion")
+        ),
+    );
     match status {
         Ok(_) => report.ok("login", "accepted"),
         Err(error) => {
             let found = format!("{:?}", kind(&error));
-            report.failed("login", found, "check the user and `password_file` of `mongo` in the profile");
+            report.failed(
+                "login",
+                found,
+                "check the user and `password_file` of `mongo` in the profile",
+            );
         }
     }
     match hello.get_str("setName") {

@@ -56,18 +56,48 @@ impl Report {
     }
 
     /// It works, and could be better.
-    pub(super) fn warning(&mut self, check: impl Into<String>, found: impl Into<String>, mend: impl Into<String>) {
-        self.add(check.into(), Outcome::Warning, found.into(), Some(mend.into()));
+    pub(super) fn warning(
+        &mut self,
+        check: impl Into<String>,
+        found: impl Into<String>,
+        mend: impl Into<String>,
+    ) {
+        self.add(
+            check.into(),
+            Outcome::Warning,
+            found.into(),
+            Some(mend.into()),
+        );
     }
 
     /// It will not work.
-    pub(super) fn failed(&mut self, check: impl Into<String>, found: impl Into<String>, mend: impl Into<String>) {
-        self.add(check.into(), Outcome::Failed, found.into(), Some(mend.into()));
+    pub(super) fn failed(
+        &mut self,
+        check: impl Into<String>,
+        found: impl Into<String>,
+        mend: impl Into<String>,
+    ) {
+        self.add(
+            check.into(),
+            Outcome::Failed,
+            found.into(),
+            Some(mend.into()),
+        );
     }
 
     /// The service does not answer.
-    pub(super) fn unreachable(&mut self, check: impl Into<String>, found: impl Into<String>, mend: impl Into<String>) {
-        self.add(check.into(), Outcome::Unreachable, found.into(), Some(mend.into()));
+    pub(super) fn unreachable(
+        &mut self,
+        check: impl Into<String>,
+        found: impl Into<String>,
+        mend: impl Into<String>,
+    ) {
+        self.add(
+            check.into(),
+            Outcome::Unreachable,
+            found.into(),
+            Some(mend.into()),
+        );
     }
 
     fn add(&mut self, check: String, outcome: Outcome, found: String, mend: Option<String>) {
@@ -94,7 +124,11 @@ pub(super) fn print(printer: &Printer, checks: &[Check], json: bool) -> anyhow::
     if json {
         return checks.iter().try_for_each(|check| printer.json(check));
     }
-    let width = checks.iter().map(|check| check.check.chars().count()).max().unwrap_or(0);
+    let width = checks
+        .iter()
+        .map(|check| check.check.chars().count())
+        .max()
+        .unwrap_or(0);
     for check in checks {
         let (style, mark) = match check.outcome {
             Outcome::Ok => (GOOD, "ok     "),
@@ -103,9 +137,15 @@ pub(super) fn print(printer: &Printer, checks: &[Check], json: bool) -> anyhow::
             Outcome::Unreachable => (BAD, "no way "),
         };
         let Check {
-            subject, check, found, mend, ..
+            subject,
+            check,
+            found,
+            mend,
+            ..
         } = check;
-        printer.line(format_args!("{style}{mark}{style:#}  {subject:<9}  {check:<width$}  {found}"))?;
+        printer.line(format_args!(
+            "{style}{mark}{style:#}  {subject:<9}  {check:<width$}  {found}"
+        ))?;
         if let Some(mend) = mend {
             printer.line(format_args!("                    to mend it: {mend}"))?;
         }
@@ -115,7 +155,11 @@ pub(super) fn print(printer: &Printer, checks: &[Check], json: bool) -> anyhow::
 
 /// The worst that was found.
 pub(super) fn worst(checks: &[Check]) -> Outcome {
-    checks.iter().map(|check| check.outcome).max().unwrap_or(Outcome::Ok)
+    checks
+        .iter()
+        .map(|check| check.outcome)
+        .max()
+        .unwrap_or(Outcome::Ok)
 }
 
 #[cfg(test)]

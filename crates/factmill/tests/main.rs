@@ -1,0 +1,4 @@
+//! The binary as users run it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step is a failed test")]
+
+mod command_line;
