@@ -118,6 +118,32 @@ async fn nothing_stays_of_a_process_that_was_killed() {
     });
 }
 
+/// The next start does not wait for anybody to tidy up after a process that was killed.
+#[tokio::test]
+async fn the_server_of_a_killed_process_does_not_block_the_next() {
+    let binaries = binaries().await;
+    let here = "private_postgres::the_server_of_a_killed_process_does_not_block_the_next";
+    if let Ok(directory) = std::env::var("PROVISION_TEST_STARTER") {
+        let _server = PrivatePostgres::start(&binaries, &Options::in_directory(directory)).unwrap();
+        std::thread::park();
+    }
+    let folder = folder();
+    let mut starter = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", here])
+        .env("PROVISION_TEST_STARTER", folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let left = wait_for("the server", || Running::find(folder.path()).unwrap());
+    starter.kill().unwrap();
+    starter.wait().unwrap();
+    let mut next =
+        PrivatePostgres::start(&binaries, &Options::in_directory(folder.path())).unwrap();
+    assert!(!exists(left.pid));
+    assert_eq!(ask(next.running(), "select 1"), Ok("1".to_owned()));
+    next.stop().unwrap();
+}
+
 /// A folder that a server can reach which runs as another user.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();

@@ -21,6 +21,9 @@ const START_LIMIT: Duration = Duration::from_secs(120);
 /// A checkpoint on a slow disk must end within the five seconds that a Ctrl-C may take.
 const STOP_LIMIT: Duration = Duration::from_secs(4);
 
+/// How long a server whose starter was killed may take to end in order.
+const PREDECESSOR_LIMIT: Duration = Duration::from_secs(10);
+
 /// How a private server is made and run.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -182,6 +185,36 @@ impl Place {
             )))
     }
 
+    /// Ends a server that still runs in the data folder. Its starter was killed, and its watchdog may
+    /// be ending it already; two servers in one folder would never be.
+    fn end_predecessor(&self) -> Result<(), ProvisionError> {
+        let data = self.data();
+        let Ok(status) = fs::read_to_string(data.join("postmaster.pid")) else {
+            return Ok(());
+        };
+        let pid = status
+            .lines()
+            .next()
+            .and_then(|line| line.trim().parse::<u32>().ok());
+        let Some(pid) = pid.filter(|&pid| process::exists(pid)) else {
+            return Ok(());
+        };
+        // the file outlives its server, and its number may be another process's by now
+        let mut ps = Command::new("ps");
+        ps.args(["-o", "args=", "-p"]).arg(pid.to_string());
+        let is_ours =
+            program::output(&mut ps).is_ok_and(|line| line.contains(&*data.to_string_lossy()));
+        if !is_ours {
+            return Ok(());
+        }
+        match process::end_by_id(pid, Parting::Orderly, PREDECESSOR_LIMIT) {
+            Err(ProvisionError::NotReady { .. }) => {
+                process::end_by_id(pid, Parting::AtOnce, PREDECESSOR_LIMIT)
+            }
+            ended => ended,
+        }
+    }
+
     /// Makes the data folder with a fresh password.
     fn initialize(&self, binaries: &Binaries) -> Result<(), ProvisionError> {
         let data = self.data();
@@ -266,7 +299,8 @@ pub struct PrivatePostgres {
 
 impl PrivatePostgres {
     /// Starts the server of a directory, making its data folder when there is none, and waits until
-    /// it takes connections. As root it runs as another user.
+    /// it takes connections. As root it runs as another user. A server that a killed process left
+    /// in the directory is ended first, so nobody else may be using it.
     ///
     /// # Errors
     /// [`ProvisionError::DataVersion`] when the data folder is of a major version that is not
@@ -278,6 +312,7 @@ impl PrivatePostgres {
             place.directory.display()
         )))?;
         let data = place.data();
+        place.end_predecessor()?;
         let binaries = if data.exists() {
             matching(binaries, &data)?
         } else {
