@@ -8,8 +8,9 @@ use arrow::datatypes::{DataType, Field, Fields};
 use factmill_core::dead_letter::Reason;
 use factmill_core::types::DeclaredType;
 
+use super::buffers::{Strings, nulls};
 use super::fault::{Context, FieldPath};
-use super::leaf::{Leaf, Strings, Token, nulls};
+use super::leaf::{Leaf, Token};
 use super::object::{Compiler, Object, filled};
 use super::scan::{Broken, Scanner};
 

@@ -9,9 +9,9 @@ use factmill_core::position::{PartitionId, SourceName};
 use factmill_core::records::Pulled;
 use factmill_core::source_schema::{ColumnOrigin, SourceColumn, SourceSchema};
 
+use super::buffers::Strings;
 use super::column::{Column, kind_name};
 use super::fault::{Context, Rejection};
-use super::leaf::Strings;
 use super::object::{Compiler, Object, Wanted, filled};
 use super::scan::Scanner;
 use super::{Decoded, Decoder, DecoderError, origin};

@@ -1,16 +1,10 @@
 //! Columns of scalars: a value at a time in, rows taken back off the end, an Arrow array out.
 
-use std::sync::Arc;
-
-use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, FixedSizeBinaryArray, PrimitiveArray,
-    StringArray,
-};
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::array::ArrayRef;
 use arrow::datatypes::{
-    ArrowNativeType, DataType, Date32Type, Decimal128Type, Decimal256Type, Float32Type,
-    Float64Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
-    Time64MicrosecondType, TimestampMicrosecondType, i256,
+    DataType, Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int16Type,
+    Int32Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType,
+    TimestampMicrosecondType, i256,
 };
 use base64::Engine as _;
 use base64::alphabet;
@@ -19,6 +13,7 @@ use chrono_tz::Tz;
 use factmill_core::dead_letter::Reason;
 use factmill_core::types::DeclaredType;
 
+use super::buffers::{Strings, Values};
 use super::interval::interval;
 use super::number::{self, Decimal, Misfit};
 use super::time::{self, BadTime};
@@ -110,128 +105,6 @@ fn excerpt(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
-}
-
-/// Values of a fixed size and whether each is there.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Values<T> {
-    values: Vec<T>,
-    valid: Vec<bool>,
-}
-
-impl<T: Copy + Default + PartialEq> Values<T> {
-    #[inline]
-    fn push(&mut self, value: T) {
-        self.values.push(value);
-        self.valid.push(true);
-    }
-
-    #[inline]
-    fn push_null(&mut self) {
-        self.values.push(T::default());
-        self.valid.push(false);
-    }
-
-    fn last_among(&self, others: &Self) -> bool {
-        self.values
-            .last()
-            .is_some_and(|last| others.values.contains(last))
-    }
-
-    fn primitive<P: ArrowPrimitiveType<Native = T>>(self, data_type: &DataType) -> ArrayRef
-    where
-        T: ArrowNativeType,
-    {
-        let values = ScalarBuffer::from(self.values);
-        Arc::new(
-            PrimitiveArray::<P>::new(values, nulls(self.valid)).with_data_type(data_type.clone()),
-        )
-    }
-}
-
-/// Byte strings laid end to end and whether each is there.
-#[derive(Debug, Clone)]
-pub(super) struct Strings {
-    bytes: Vec<u8>,
-    ends: Vec<i32>,
-    valid: Vec<bool>,
-}
-
-impl Default for Strings {
-    fn default() -> Self {
-        Self {
-            bytes: Vec::new(),
-            ends: vec![0],
-            valid: Vec::new(),
-        }
-    }
-}
-
-impl Strings {
-    #[inline]
-    pub(super) fn push(&mut self, value: &[u8]) {
-        self.bytes.extend_from_slice(value);
-        self.end(true);
-    }
-
-    #[inline]
-    pub(super) fn push_null(&mut self) {
-        self.end(false);
-    }
-
-    #[inline]
-    fn end(&mut self, valid: bool) {
-        let end = i32::try_from(self.bytes.len()).expect("a pull is bounded far below 2 GiB");
-        self.ends.push(end);
-        self.valid.push(valid);
-    }
-
-    #[inline]
-    pub(super) fn len(&self) -> usize {
-        self.valid.len()
-    }
-
-    pub(super) fn is_null(&self, index: usize) -> bool {
-        !self.valid[index]
-    }
-
-    pub(super) fn truncate(&mut self, len: usize) {
-        self.ends.truncate(len + 1);
-        self.valid.truncate(len);
-        self.bytes.truncate(self.ends[len] as usize);
-    }
-
-    fn get(&self, index: usize) -> &[u8] {
-        &self.bytes[self.ends[index] as usize..self.ends[index + 1] as usize]
-    }
-
-    fn last_among(&self, others: &Self) -> bool {
-        let last = self.get(self.len() - 1);
-        (0..others.len()).any(|index| others.get(index) == last)
-    }
-
-    pub(super) fn utf8(self) -> ArrayRef {
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.ends));
-        Arc::new(StringArray::new(
-            offsets,
-            Buffer::from_vec(self.bytes),
-            nulls(self.valid),
-        ))
-    }
-
-    fn binary(self) -> ArrayRef {
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.ends));
-        Arc::new(BinaryArray::new(
-            offsets,
-            Buffer::from_vec(self.bytes),
-            nulls(self.valid),
-        ))
-    }
-}
-
-/// None where no value is missing.
-pub(super) fn nulls(valid: Vec<bool>) -> Option<NullBuffer> {
-    valid.contains(&false).then(|| NullBuffer::from(valid))
 }
 
 /// A column of scalars of one declared type.
@@ -438,34 +311,15 @@ impl Leaf {
 
     #[inline]
     pub(super) fn len(&self) -> usize {
-        each!(&self.store, values => values.valid.len())
+        each!(&self.store, values => values.len())
     }
 
     pub(super) fn is_null(&self, index: usize) -> bool {
-        each!(&self.store, values => !values.valid[index])
+        each!(&self.store, values => values.is_null(index))
     }
 
     pub(super) fn truncate(&mut self, len: usize) {
-        match &mut self.store {
-            Store::Text(strings) | Store::Limited(strings, _) | Store::Bytea(strings) => {
-                strings.truncate(len)
-            }
-            Store::Boolean(values) => values.truncate(len),
-            Store::SmallInt(values) => values.truncate(len),
-            Store::Integer(values) | Store::Date(values) => values.truncate(len),
-            Store::BigInt(values)
-            | Store::Time(values)
-            | Store::Timestamp(values, _)
-            | Store::TimestampTz(values, _) => {
-                values.truncate(len);
-            }
-            Store::Real(values) => values.truncate(len),
-            Store::Double(values) => values.truncate(len),
-            Store::Numeric(values, ..) => values.truncate(len),
-            Store::WideNumeric(values, ..) => values.truncate(len),
-            Store::Interval(values) => values.truncate(len),
-            Store::Uuid(values) => values.truncate(len),
-        }
+        each!(&mut self.store, values => values.truncate(len));
     }
 
     /// Whether the last value is one of those of `others`, a column of the same type.
@@ -495,9 +349,7 @@ impl Leaf {
     pub(super) fn finish(self) -> ArrayRef {
         let data_type = self.declared.arrow();
         match self.store {
-            Store::Boolean(values) => {
-                Arc::new(BooleanArray::new(values.values.into(), nulls(values.valid)))
-            }
+            Store::Boolean(values) => values.boolean(),
             Store::SmallInt(values) => values.primitive::<Int16Type>(&data_type),
             Store::Integer(values) => values.primitive::<Int32Type>(&data_type),
             Store::BigInt(values) => values.primitive::<Int64Type>(&data_type),
@@ -511,20 +363,10 @@ impl Leaf {
             Store::Timestamp(values, _) | Store::TimestampTz(values, _) => {
                 values.primitive::<TimestampMicrosecondType>(&data_type)
             }
-            Store::Uuid(values) => {
-                let bytes = Buffer::from_vec(values.values.into_flattened());
-                Arc::new(FixedSizeBinaryArray::new(16, bytes, nulls(values.valid)))
-            }
+            Store::Uuid(values) => values.fixed_binary(),
             Store::Bytea(strings) => strings.binary(),
             Store::Text(strings) | Store::Limited(strings, _) => strings.utf8(),
         }
-    }
-}
-
-impl<T> Values<T> {
-    fn truncate(&mut self, len: usize) {
-        self.values.truncate(len);
-        self.valid.truncate(len);
     }
 }
 
@@ -536,17 +378,15 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// Postgres's hexadecimal form after `\x`, else base64.
 fn push_bytea(strings: &mut Strings, text: &str) -> Result<(), Refusal> {
-    let start = strings.bytes.len();
-    let decoded = match text.strip_prefix("\\x") {
-        Some(digits) => push_hex(&mut strings.bytes, digits.as_bytes()),
-        None => BASE64.decode_vec(text, &mut strings.bytes).is_ok(),
-    };
-    if !decoded {
-        strings.bytes.truncate(start);
-        return Err(Refusal::Syntax);
+    let decoded = strings.push_written(|bytes| match text.strip_prefix("\\x") {
+        Some(digits) => push_hex(bytes, digits.as_bytes()),
+        None => BASE64.decode_vec(text, bytes).is_ok(),
+    });
+    if decoded {
+        Ok(())
+    } else {
+        Err(Refusal::Syntax)
     }
-    strings.end(true);
-    Ok(())
 }
 
 fn push_hex(bytes: &mut Vec<u8>, digits: &[u8]) -> bool {

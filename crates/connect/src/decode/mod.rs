@@ -39,6 +39,7 @@
 //! | partition, offset | `smallint`, `integer`, `bigint` |
 //! | all headers | `json`, `text`: an array of `[name, value]`; a value that is not UTF-8 is written as `\x` and its hexadecimal digits |
 
+mod buffers;
 mod column;
 mod fault;
 mod interval;
