@@ -42,6 +42,12 @@ impl<T: Copy + Default + PartialEq> Values<T> {
         self.valid.len()
     }
 
+    /// Makes room for so many more.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        self.values.reserve(rows);
+        self.valid.reserve(rows);
+    }
+
     pub(super) fn is_null(&self, index: usize) -> bool {
         !self.valid[index]
     }
@@ -131,6 +137,14 @@ impl Strings {
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.valid.len()
+    }
+
+    /// Makes room for so many more, their bytes guessed.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        const USUAL_BYTES: usize = 12;
+        self.bytes.reserve(rows * USUAL_BYTES);
+        self.ends.reserve(rows);
+        self.valid.reserve(rows);
     }
 
     pub(super) fn is_null(&self, index: usize) -> bool {

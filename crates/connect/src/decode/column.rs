@@ -77,6 +77,25 @@ impl Column {
         }
     }
 
+    /// Makes room for so many more rows; how long their lists are is not known.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        match self {
+            Self::Leaf(leaf) => leaf.reserve(rows),
+            Self::Json(strings) => strings.reserve(rows),
+            Self::List(list) => {
+                list.ends.reserve(rows);
+                list.valid.reserve(rows);
+            }
+            Self::Struct(fields) => {
+                fields.valid.reserve(rows);
+                fields
+                    .fields
+                    .iter_mut()
+                    .for_each(|field| field.reserve(rows));
+            }
+        }
+    }
+
     /// Reads the next value into one more row.
     #[inline]
     pub(super) fn read(

@@ -141,6 +141,9 @@ impl JsonDecoder {
 impl Decoder for JsonDecoder {
     fn decode(&self, source: &SourceName, pulled: &Pulled) -> Decoded {
         let mut rows = self.empty.clone();
+        rows.columns
+            .iter_mut()
+            .for_each(|column| column.reserve(pulled.records.len()));
         let mut context = Context::default();
         let mut scratch = String::new();
         let mut loaded = Vec::with_capacity(pulled.records.len());

@@ -305,6 +305,10 @@ impl Leaf {
         }
     }
 
+    pub(super) fn reserve(&mut self, rows: usize) {
+        each!(&mut self.store, values => values.reserve(rows));
+    }
+
     pub(super) fn push_null(&mut self) {
         each!(&mut self.store, values => values.push_null());
     }
