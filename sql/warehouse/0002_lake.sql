@@ -419,9 +419,11 @@ begin
         if jsonb_typeof(part.inlined) = 'object' then
             execute (
                 select format(
-                    'insert into lake.%I (row_id, begin_snapshot, %s) select row_id + $1, $2, %2$s from pg_temp.%I',
-                    part.inlined ->> 'into', string_agg(quote_ident(name), ', ' order by at),
-                    part.inlined ->> 'stage')
+                    'with taken as (delete from pg_temp.%I returning *)
+                     insert into lake.%I (row_id, begin_snapshot, %s)
+                     select row_id + $1, $2, %3$s from taken',
+                    part.inlined ->> 'stage', part.inlined ->> 'into',
+                    string_agg(quote_ident(name), ', ' order by at))
                 from jsonb_array_elements_text(part.inlined -> 'columns') with ordinality c (name, at)
             ) using row_id, snapshot.snapshot_id;
             get diagnostics moved = row_count;
@@ -430,6 +432,10 @@ begin
                     part.inlined ->> 'rows', part.table_id, moved;
             end if;
             changes := changes || format('inlined_insert:%s', part.table_id);
+            -- the rows taken out stay behind as dead ones; to cut the file costs milliseconds, so seldom
+            if pg_relation_size(format('pg_temp.%I', part.inlined ->> 'stage')) > 1048576 then
+                execute format('truncate pg_temp.%I', part.inlined ->> 'stage');
+            end if;
         end if;
     end loop;
 
