@@ -124,7 +124,7 @@ impl Context {
     }
 }
 
-/// Stands for the undeclared fields beyond the [`MOST_NAMES`] first ones.
+/// Stands for the undeclared fields of a pull beyond the first 1,000.
 pub const OTHER_FIELDS: &str = "…";
 
 /// Bounds the memory that records with ever new names can take.

@@ -205,7 +205,11 @@ fn accepted(
     if column.accepted_values.is_empty() {
         return Ok(None);
     }
-    let mut values = Column::new(&column.data_type, &[column.name.clone()], compiler);
+    let mut values = Column::new(
+        &column.data_type,
+        std::slice::from_ref(&column.name),
+        compiler,
+    );
     for value in &column.accepted_values {
         let refused = match &values {
             Column::Leaf(_) => origin::text(&mut values, column, value)

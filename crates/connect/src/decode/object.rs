@@ -353,7 +353,7 @@ impl Compiler {
 }
 
 /// What is wanted by first name, the names in their declared order.
-fn grouped<'w, 's>(wanted: &'w [Wanted<'s>]) -> Vec<(&'s str, Vec<Wanted<'s>>)> {
+fn grouped<'s>(wanted: &[Wanted<'s>]) -> Vec<(&'s str, Vec<Wanted<'s>>)> {
     let mut groups: Vec<(&str, Vec<Wanted<'_>>)> = Vec::new();
     for one in wanted {
         let name = one.0[0].as_str();

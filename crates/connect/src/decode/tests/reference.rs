@@ -422,7 +422,9 @@ fn documents() -> impl Strategy<Value = Vec<u8>> {
                 1 => bytes.insert(at, b"{}[]\",:\\e-0"[byte as usize % 11]),
                 2 => bytes.truncate(at),
                 _ => {
-                    bytes.get_mut(at).map(|old| *old ^= 1 << (byte % 8));
+                    if let Some(old) = bytes.get_mut(at) {
+                        *old ^= 1 << (byte % 8);
+                    }
                 }
             }
         }
