@@ -6,5 +6,9 @@
 )]
 
 mod banking;
+mod diagnostics;
 mod folder;
+mod jobs;
+mod rendering;
 mod schema;
+mod selection;

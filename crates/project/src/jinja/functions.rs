@@ -6,7 +6,7 @@ use std::sync::Arc;
 use factmill_core::diagnostic::Diagnostic;
 use factmill_core::position::SourceName;
 use factmill_core::table::TableName;
-use minijinja::value::{Kwargs, Object, ObjectRepr, Rest, Value};
+use minijinja::value::{Kwargs, Object, ObjectRepr, Rest, Value, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State};
 
 use super::capture::{Capture, Reference};
@@ -29,7 +29,7 @@ pub(crate) struct Names {
 }
 
 /// Names that are functions of every template, for "did you mean".
-pub(super) const FUNCTIONS: [&str; 8] = [
+pub(super) const FUNCTIONS: [&str; 7] = [
     "ref",
     "source",
     "config",
@@ -37,7 +37,6 @@ pub(super) const FUNCTIONS: [&str; 8] = [
     "env_var",
     "is_incremental",
     "log",
-    "return",
 ];
 
 /// Puts dbt's functions into an environment, for the rendering of one file.
@@ -49,8 +48,8 @@ pub(super) fn install(
     capture: &Capture,
 ) {
     let (known, noted) = (names.clone(), capture.clone());
-    environment.add_function("ref", move |arguments: Rest<Value>| {
-        reference(&known, &noted, &arguments)
+    environment.add_function("ref", move |arguments: Rest<ValueOrKwargs>| {
+        reference(&known, &noted, &arguments.into_values())
     });
     let (known, noted) = (names.clone(), capture.clone());
     environment.add_function("source", move |group: String, table: String| {
@@ -82,7 +81,7 @@ pub(super) fn install_settings(
                     "{}; set it under `vars:` in dbt_project.yml, with --vars, or give a default: `var('{name}', …)`",
                     nearest::help(&name, "variables", known)
                 ));
-                noted.refuse(format!("var {name}"), diagnostic, Value::UNDEFINED)
+                noted.refuse(format!("var {name}"), diagnostic, "".into())
             }
         }
     });

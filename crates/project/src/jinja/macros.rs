@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use factmill_core::diagnostic::Diagnostic;
-use minijinja::value::{Rest, Value};
+use minijinja::value::{Rest, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State};
 
 use super::markers::location;
@@ -136,10 +136,10 @@ pub(super) fn install(environment: &mut Environment<'static>, macros: &BTreeMap<
         let (name, template, depth) = (name.clone(), template.clone(), depth.clone());
         environment.add_function(
             name.clone(),
-            move |state: &State<'_, '_>, arguments: Rest<Value>| {
+            move |state: &State<'_, '_>, arguments: Rest<ValueOrKwargs>| {
                 let _level = Level::enter(&depth, &name)?;
                 let mut file = state.env().get_template(&template)?.render_captured(())?;
-                file.with_state_mut(|state| state.call_macro(&name, &arguments))
+                file.with_state_mut(|state| state.call_macro(&name, &arguments.into_values()))
             },
         );
     }

@@ -1,12 +1,12 @@
 //! Rendering a file, with every mistake in it found at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use factmill_core::diagnostic::{Diagnostic, Location};
 use factmill_core::table::TableName;
-use minijinja::value::{Rest, Value};
+use minijinja::value::{Rest, Value, ValueOrKwargs};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 
 use super::capture::{Capture, Captured};
@@ -171,6 +171,7 @@ impl Jinja {
         let mut environment = self.plain.clone();
         install(&mut environment);
         let before = found.len();
+        let mut stood_in = BTreeSet::new();
         loop {
             capture.restart();
             let rendered = environment
@@ -184,7 +185,8 @@ impl Jinja {
             let refusal = capture.take_refusal();
             let unknown = (error.kind() == ErrorKind::UnknownFunction)
                 .then(|| unknown_name(&error))
-                .flatten();
+                .flatten()
+                .filter(|name| stood_in.insert(name.clone()));
             let goes_on = refusal.is_some() || unknown.is_some();
             if let Some(refusal) = refusal {
                 place = Diagnostic {
@@ -195,7 +197,7 @@ impl Jinja {
                 place.message = format!("no macro or function `{name}`");
                 let known = self.macros.keys().map(String::as_str).chain(FUNCTIONS);
                 place.help = Some(nearest::help(&name, "macros", known));
-                environment.add_function(name, |_: Rest<Value>| "");
+                environment.add_function(name, |_: Rest<ValueOrKwargs>| "");
             }
             found.push(place);
             if !goes_on || found.len() - before == MAX_MISTAKES {

@@ -1,0 +1,228 @@
+//! Job files, against the project that they stand in.
+
+use std::time::Duration;
+
+use factmill_project::job::{DeadLetters, Job, Lake, Origin, RawStore, Start, Trigger};
+
+use crate::folder::{Folder, shipped};
+
+const MINIMAL: &str = "sources: { crm.events: { kafka: { topic: t } } }\nmodels: [stg]\n";
+
+fn folder() -> Folder {
+    Folder::new()
+        .with(
+            "models/stg.sql",
+            "select * from {{ source('crm', 'events') }}",
+        )
+        .with(
+            "models/fct.sql",
+            "{{ config(materialized='incremental') }}select * from {{ ref('stg') }}",
+        )
+        .with(
+            "models/inlined.sql",
+            "{{ config(materialized='ephemeral') }}select * from {{ ref('stg') }}",
+        )
+        .with(
+            "models/reads_inlined.sql",
+            "{{ config(materialized='table') }}select * from {{ ref('inlined') }} {{ ref('fct') }}",
+        )
+}
+
+#[test]
+fn a_job_has_defaults_for_all_but_sources_and_models() {
+    let project = folder().with("jobs/j.yml", MINIMAL).load();
+    let job: &Job = project.job("j").unwrap();
+    assert_eq!(
+        (job.schema.as_str(), job.raw_store.clone(), job.producer),
+        ("j", None, None)
+    );
+    assert_eq!(job.lake, Lake { inline_rows: 1000 });
+    let trigger = Trigger {
+        max_rows: 100_000,
+        max_wait: Duration::from_millis(20),
+        max_bytes: 16 << 20,
+    };
+    assert_eq!(
+        (job.trigger, job.dead_letters),
+        (trigger, DeadLetters::default())
+    );
+    let origin = Origin::Kafka {
+        topic: "t".into(),
+        start: Start::Earliest,
+    };
+    assert_eq!(job.sources[0].origin, origin);
+    let unknown = project.job("jj").unwrap_err().to_string();
+    assert_eq!(
+        unknown,
+        "no job `jj`: there is no file jobs/jj.yml\n  help: did you mean `j`?"
+    );
+}
+
+#[test]
+fn overrides_win_and_are_pointed_at_when_they_are_wrong() {
+    let mut folder = folder().with(
+        "jobs/j.yml",
+        &format!("{MINIMAL}raw_store: {{ database: d, collection: c }}\n"),
+    );
+    let set = |folder: &mut Folder, settings: &[&str]| {
+        folder.options.overrides = settings
+            .iter()
+            .map(|setting| ("j".into(), (*setting).into()))
+            .collect();
+    };
+    set(
+        &mut folder,
+        &[
+            "sources.crm.events.kafka.topic=other",
+            "sources.crm.events.kafka.start=2024-01-01T00:00:00+01:00",
+            "trigger.max_wait=1.5s",
+            "raw_store.enabled=false",
+            "models=[fct, stg]",
+            "schema='x;y'",
+        ],
+    );
+    let project = folder.load();
+    let job = project.job("j").unwrap();
+    let origin = Origin::Kafka {
+        topic: "other".into(),
+        start: Start::At(1_704_063_600_000_000),
+    };
+    assert_eq!(job.sources[0].origin, origin);
+    assert_eq!(job.trigger.max_wait, Duration::from_millis(1500));
+    assert_eq!((job.raw_store.clone(), job.schema.as_str()), (None, "x;y"));
+    assert_eq!(job.models, ["fct", "stg"]);
+    let models = project.job_models(job).unwrap();
+    assert_eq!(models[1].sql.text(), r#"select * from "x;y"."stg""#);
+
+    set(&mut folder, &["raw_store.enabeld=false"]);
+    assert_eq!(
+        folder.refused(),
+        [
+            "--set raw_store.enabeld=false:1:11: unknown key `enabeld` in `raw_store`\n  help: did you mean `enabled`?"
+        ]
+    );
+    set(
+        &mut folder,
+        &[
+            "trigger.max_rows=0",
+            "trigger.max_wait=soon",
+            "nothing",
+            "schema.x=1",
+            "a..b=1",
+        ],
+    );
+    let found = folder.refused();
+    let starts = [
+        "--set a..b=1:1:1: unknown key `a`",
+        "--set nothing:1:1: expected KEY=VALUE",
+        "--set trigger.max_rows=0:1:18: `trigger.max_rows` has to be at least 1",
+        "--set trigger.max_wait=soon:1:18: expected a period such as `20ms` or `30s`",
+    ];
+    for start in starts {
+        assert!(
+            found.iter().any(|text| text.starts_with(start)),
+            "{start} in {found:#?}"
+        );
+    }
+    folder.options.overrides = vec![("k".into(), "schema=x".into())];
+    assert_eq!(
+        folder.refused(),
+        ["no job `k` to set `schema=x` of\n  help: known jobs: j"]
+    );
+}
+
+#[test]
+fn the_models_of_a_job_bring_what_is_inlined_and_land_in_its_schema() {
+    let project = folder()
+        .with("jobs/one.yml", "sources: { crm.events: { kafka: { topic: t } } }\nmodels: [fct, stg]\n")
+        .with("jobs/two.yml", "sources: { crm.events: { kafka: { topic: t } } }\nmodels: [reads_inlined]\nschema: zwei\n")
+        .load();
+    let lines = |job: &str| -> Vec<String> {
+        let models = project.job_models(project.job(job).unwrap()).unwrap();
+        models
+            .iter()
+            .map(|model| format!("{} = {}", model.relation, model.sql.text()))
+            .collect()
+    };
+    assert_eq!(
+        lines("one"),
+        [
+            r#"one.stg = select * from "lake"."crm"."events""#,
+            r#"one.fct = select * from "one"."stg""#
+        ]
+    );
+    assert_eq!(
+        lines("two"),
+        [
+            r#"zwei.stg = select * from "lake"."crm"."events""#,
+            r#"zwei.inlined = select * from "zwei"."stg""#,
+            r#"zwei.reads_inlined = select * from "zwei"."inlined" "public"."fct""#,
+        ]
+    );
+}
+
+#[test]
+fn a_job_that_does_not_fit_its_project_is_refused() {
+    let folder = folder()
+        .with("models/loop.sql", "select * from {{ ref('stg') }}, {{ this }}")
+        .with("models/guarded.sql", "select * from {{ ref('stg') }}{% if is_incremental() %}, {{ this }}{% endif %}")
+        .with("models/_more.yml", "sources: [{ name: crm, tables: [{ name: untyped, columns: [{ name: x }] }, { name: bare }] }]")
+        .with(
+            "jobs/a.yml",
+            "sources:\n  crm.event: { kafka: { topic: t, start: now } }\n  odd: { kafka: { topic: t } }\nmodels: [stg, fcct, \"tag:x\"]\nmodel: []\ntrigger: { max_bytes: 16 MiBi }\nproducer: { kind: bankin }\n",
+        )
+        .with(
+            "jobs/b.yml",
+            "sources:\n  crm.bare: { kafka: { topic: t } }\n  crm.untyped: { kafka: { topic: t }, format: jsn }\nmodels: []\n",
+        )
+        .with("jobs/c.yml", "sources: { crm.evets: { kafka: { topic: t } } }\nmodels: [fct, fcct, loop, guarded]\nschema: lake\n")
+        .with("jobs/d.yml", "sources: { crm.untyped: { kafka: { topic: t } }, crm.bare: { kafka: { topic: t } } }\nmodels: []\n");
+    assert_eq!(
+        folder.refused(),
+        [
+            "jobs/a.yml:2:42: expected a start such as `earliest` or `latest` or `2024-01-01T00:00:00Z` for `sources.crm.event.kafka.start`, found the text `now`",
+            "jobs/a.yml:5:1: unknown key `model`\n  help: did you mean `models`?",
+            "jobs/a.yml:6:23: expected a size such as `16MiB` or `64kB` for `trigger.max_bytes`, found the text `16 MiBi`",
+            "jobs/a.yml:7:19: `producer.kind` cannot be `bankin`\n  help: did you mean `banking`?",
+            "jobs/b.yml:3:47: `sources.crm.untyped.format` cannot be `jsn`\n  help: did you mean `json`?",
+            "jobs/c.yml:1:10: model `stg` reads source `crm.events`, which job `c` does not read\n  help: add `crm.events` under `sources`, or leave the model out of `models`",
+            "jobs/c.yml:1:12: no source `crm.evets`\n  help: did you mean `crm.events`?",
+            "jobs/c.yml:2:15: selection `fcct` matches nothing\n  help: did you mean `fct`?",
+            "jobs/c.yml:3:9: schema `lake` belongs to factmill itself\n  help: choose another name",
+            "models/_more.yml:1:68: column `x` of source `crm.untyped` has no data_type\n  help: job `d` decodes it, and has to know its type",
+            "models/_more.yml:1:84: source `crm.bare` declares no columns\n  help: job `d` decodes what is declared; add `columns` with a `data_type` each",
+            "models/loop.sql:1:36: model `loop` of job `c` reads `this`, its own table\n  help: a stream hands it the new rows and keeps its table by `unique_key`; put what needs the table inside `{% if is_incremental() %}`",
+        ]
+    );
+}
+
+#[test]
+fn a_table_has_one_writing_job() {
+    let folder = folder()
+        .with("models/aliased.sql", "{{ config(materialized='table', alias='fct', schema='s') }}select * from {{ ref('stg') }}")
+        .with("jobs/a.yml", "sources: { crm.events: { kafka: { topic: t } } }\nmodels: [fct, aliased]\nschema: same\n")
+        .with("jobs/b.yml", "sources: { crm.events: { kafka: { topic: t } } }\nmodels: [fct]\nschema: same\n");
+    assert_eq!(
+        folder.refused(),
+        [
+            "jobs/a.yml:2:9: models `aliased` and `fct` both land in same.fct\n  help: give one of them another `alias`",
+            "jobs/b.yml:3:9: table same.fct is written by job `a` already\n  help: a table has one writing job: give `b` a `schema` of its own",
+        ]
+    );
+}
+
+#[test]
+fn the_shipped_job_is_what_its_file_says() {
+    let project = shipped();
+    let job = project.job("banking").unwrap();
+    let store = RawStore {
+        database: "banking".into(),
+        collection: "transactions".into(),
+    };
+    assert_eq!(job.raw_store, Some(store));
+    assert_eq!(
+        job.description.as_deref(),
+        Some("Card and account transactions of French customers")
+    );
+    assert!(job.producer.is_some());
+}
