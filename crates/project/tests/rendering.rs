@@ -138,8 +138,8 @@ fn a_template_that_looks_at_its_own_text_still_renders_as_written() {
 #[test]
 fn mistakes_in_templates_are_placed_in_the_file_that_has_them() {
     let folder = Folder::new()
-        .with("macros/bad.sql", "{% macro bad(x) %}\n  {{ x.y.z }}{% endmacro %}{% macro again(n) %}{{ again(n) }}{% endmacro %}")
-        .with("macros/second.sql", "{% macro bad() %}{% endmacro %}")
+        .with("macros/bad.sql", "{% macro bad(x) %}\n  {{ x.y.z }}{% endmacro %}{% macro again(n) %}{{ and_again(n) }}{% endmacro %}")
+        .with("macros/second.sql", "{% macro bad() %}{% endmacro %}{% macro and_again(n) %}{{ again(n) }}{% endmacro %}")
         .with("macros/open.sql", "\n{% macro never_ends() %}")
         .with("models/a.sql", "select {{ never_set }}")
         .with("models/b.sql", "select\n  {{ bad(1) }}")
@@ -151,9 +151,9 @@ fn mistakes_in_templates_are_placed_in_the_file_that_has_them() {
     let found = folder.refused();
     let starts = [
         "macros/bad.sql:2:7: `x.y` is undefined",
-        "macros/bad.sql:2:",
         "macros/open.sql:2:",
         "macros/second.sql:1:1: macro `bad` is defined twice, first in macros/bad.sql",
+        "macros/second.sql:1:59: macros call each other 64 levels deep, the last one is `again`",
         "models/a.sql:1:11: ",
         "models/c.sql:1:",
         "models/d.sql:1:14: é is wrong",
@@ -164,14 +164,4 @@ fn mistakes_in_templates_are_placed_in_the_file_that_has_them() {
     for (found, start) in found.iter().zip(starts) {
         assert!(found.starts_with(start), "{found} starts with {start}");
     }
-    assert!(
-        found
-            .iter()
-            .any(|text| text.contains("macro `bad` is defined twice, first in macros/bad.sql"))
-    );
-    assert!(
-        found
-            .iter()
-            .any(|text| text.contains("macros call each other 64 levels deep"))
-    );
 }
