@@ -8,6 +8,7 @@ use factmill_core::diagnostic::{Diagnostic, Location};
 
 use crate::jinja::Jinja;
 use crate::nearest;
+use crate::properties::NodeProperties;
 use crate::yaml::{Content, Entry, Found, Node, Plain, Scalar};
 
 /// The configurations that dbt knows for models and seeds, the Postgres adapter's among them.
@@ -100,8 +101,25 @@ impl Settings {
         }
     }
 
+    /// What the YAML beside the file says.
+    pub(crate) fn apply_properties(
+        &mut self,
+        properties: Option<&NodeProperties>,
+        found: &mut Found,
+    ) {
+        let Some(properties) = properties else {
+            return;
+        };
+        if let Some(meta) = &properties.meta {
+            self.apply("meta", &meta.location, meta, found);
+        }
+        if let Some(config) = &properties.config {
+            self.apply_map(config, found);
+        }
+    }
+
     /// What a `config:` map says.
-    pub(crate) fn apply_map(&mut self, config: &Node, found: &mut Found) {
+    fn apply_map(&mut self, config: &Node, found: &mut Found) {
         if !matches!(config.content, Content::Map(_)) {
             found.error(
                 &config.location,

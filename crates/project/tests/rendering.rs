@@ -1,6 +1,7 @@
 //! dbt's Jinja, and the way back from its output.
 
 use factmill_project::{Materialized, Project};
+use proptest::prelude::*;
 use serde_json::json;
 
 use crate::folder::Folder;
@@ -163,5 +164,46 @@ fn mistakes_in_templates_are_placed_in_the_file_that_has_them() {
     assert_eq!(found.len(), starts.len(), "{found:#?}");
     for (found, start) in found.iter().zip(starts) {
         assert!(found.starts_with(start), "{found} starts with {start}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Words among tags, line ends and letters of more than one byte: each is found where it stands.
+    #[test]
+    fn every_verbatim_word_leads_back_to_itself(
+        pieces in proptest::collection::vec(
+            prop_oneof![
+                Just(None),
+                prop::sample::select(vec![
+                    " ", "\n", "  \n\t", "é", "{{ var('v') }}", "{{- var('v') -}}", "{# {{ no }} #}", "{%- set a = 1 -%}",
+                    "{% raw %}{{ x }}{% endraw %}", "{% if true %}ü{% endif %}", "{", "}}", "'",
+                ]).prop_map(Some),
+            ],
+            1..40,
+        )
+    ) {
+        let mut template = String::new();
+        let mut words = Vec::new();
+        for (index, piece) in pieces.into_iter().enumerate() {
+            match piece {
+                Some(piece) if !(template.ends_with('{') && piece.starts_with('{')) => template.push_str(piece),
+                Some(_) => {}
+                None => {
+                    words.push(format!("w{index};"));
+                    template.push_str(&words[words.len() - 1]);
+                }
+            }
+        }
+        let mut folder = Folder::new().with("models/a.sql", &template);
+        folder.options.vars.insert("v".into(), json!("printed\nö"));
+        let project = folder.load();
+        for word in &words {
+            let before = &template[..template.find(word.as_str()).unwrap()];
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().unwrap().chars().count() + 1;
+            prop_assert_eq!(origin(&project, "a", word), format!("models/a.sql:{line}:{column}"));
+        }
     }
 }

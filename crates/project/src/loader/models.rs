@@ -6,7 +6,7 @@ use std::sync::Arc;
 use factmill_core::diagnostic::{Diagnostic, Location};
 use factmill_core::table::TableName;
 
-use super::{Context, seeds};
+use super::Context;
 use crate::discover::{ModelFile, beginning};
 use crate::graph::{self, Reads};
 use crate::identifier;
@@ -78,7 +78,7 @@ pub(super) fn drafts<'l>(
             &file.fqn,
             found,
         );
-        seeds::apply(properties, &mut settings, found);
+        settings.apply_properties(properties, found);
         settings.render(context.jinja, found);
         if let Some(first) = drafts.iter().find(|draft| draft.name == name) {
             let message = format!(

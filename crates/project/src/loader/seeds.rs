@@ -8,7 +8,6 @@ use super::Context;
 use crate::discover::{SeedFile, beginning};
 use crate::identifier;
 use crate::nearest;
-use crate::properties::NodeProperties;
 use crate::seed::{Seed, SeedColumn};
 use crate::settings::Settings;
 use crate::yaml::{Content, Found, Node};
@@ -48,7 +47,7 @@ fn seed(context: &Context<'_>, file: &SeedFile, found: &mut Found) -> Option<See
         &file.fqn,
         found,
     );
-    apply(properties, &mut settings, found);
+    settings.apply_properties(properties, found);
     settings.render(context.jinja, found);
     if !settings.is_enabled(found) {
         return None;
@@ -96,23 +95,6 @@ fn seed(context: &Context<'_>, file: &SeedFile, found: &mut Found) -> Option<See
         tags: settings.tags(),
         tests,
     })
-}
-
-/// What the YAML beside a file configures.
-pub(super) fn apply(
-    properties: Option<&NodeProperties>,
-    settings: &mut Settings,
-    found: &mut Found,
-) {
-    let Some(properties) = properties else {
-        return;
-    };
-    if let Some(meta) = &properties.meta {
-        settings.apply("meta", &meta.location, meta, found);
-    }
-    if let Some(config) = &properties.config {
-        settings.apply_map(config, found);
-    }
 }
 
 fn delimiter(settings: &Settings, found: &mut Found) -> u8 {

@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn variables_become_what_the_type_wants() {
         let loaded = read(
-            "servers:\n  a: { url: \"x://${HOST}/$$1?${EMPTY:-e}\", port: \"${PORT}\", tls: { verify: \"${NO:-true}\" } }\n  b:\n    url: ${PORT}\n    port: ${PORT}\nlimit: 16MiB\nwait: 20ms\n",
+            "servers:\n  a: { url: \"x://${HOST}/$$1?${EMPTY:-e}\", port: \"${PORT}\", tls: { verify: \"${NO:-true}\" } }\n  b:\n    url: ${PORT}\n    port: ${PORT}\nlimit: 16MiB\nwait: 20ms\nstart: latest\n",
         )
         .unwrap();
         let servers = &loaded.value.servers;
@@ -169,6 +169,7 @@ mod tests {
             "a number in a variable is text where text is wanted"
         );
         assert!(servers["a"].tls.as_ref().unwrap().verify);
+        assert_eq!(loaded.value.start, Some(Start::Latest));
         assert_eq!(loaded.value.limit.unwrap().bytes(), 16 << 20);
         assert_eq!(loaded.value.wait.unwrap().duration().as_millis(), 20);
         assert_eq!(

@@ -283,7 +283,7 @@ fn accepts(schema: &Value, kind: &str) -> bool {
             Some(Value::String(only)) => only == kind,
             Some(Value::Array(several)) => several.iter().any(|one| one.as_str() == Some(kind)),
             _ => {
-                !schema.get("const").is_some_and(|_| kind != "string")
+                schema.get("const").is_none_or(|_| kind == "string")
                     && schema.get("enum").is_none_or(|_| kind == "string")
             }
         },
