@@ -1,0 +1,109 @@
+//! The newest row of each key.
+
+use std::cmp::Ordering;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryArray, UInt32Array};
+use datafusion::arrow::compute::take_record_batch;
+use datafusion::arrow::datatypes::{DataType, Int16Type, Int32Type, Int64Type};
+use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::arrow::row::{RowConverter, Rows, SortField};
+
+/// Keeps of each key the row whose order of records is greatest, and sorts by key: the key columns
+/// one after the other, numbers by value, text and uuid by bytes, the same in every process.
+///
+/// `keys` and `order` are column indices; the key columns hold no nulls. Sorting by key lets
+/// Postgres fill its index from left to right and keeps two processes from locking rows crosswise.
+pub(crate) fn newest_by_key(rows: &RecordBatch, keys: &[usize], order: usize) -> Result<RecordBatch, ArrowError> {
+    let order = rows.column(order).as_binary::<i32>();
+    let columns: Vec<ArrayRef> = keys.iter().map(|key| rows.column(*key).clone()).collect();
+    let keys = Keys::new(&columns)?;
+    let mut sorted: Vec<(u128, u32)> = (0..rows.num_rows()).map(|row| (keys.prefix(row), row as u32)).collect();
+    sorted.sort_unstable_by(|&(left_prefix, left), &(right_prefix, right)| {
+        let (left, right) = (left as usize, right as usize);
+        left_prefix
+            .cmp(&right_prefix)
+            .then_with(|| keys.compare_rest(left, right))
+            .then_with(|| newest_first(order, left, right))
+    });
+    sorted.dedup_by(|&mut (later_prefix, later), &mut (first_prefix, first)| {
+        later_prefix == first_prefix && keys.compare_rest(later as usize, first as usize).is_eq()
+    });
+    let indices = UInt32Array::from_iter_values(sorted.into_iter().map(|(_, row)| row));
+    take_record_batch(rows, &indices)
+}
+
+/// Rows of one record have different orders unless a join multiplied them; then the one that came
+/// first stays.
+fn newest_first(order: &BinaryArray, left: usize, right: usize) -> Ordering {
+    order.value(right).cmp(order.value(left)).then_with(|| left.cmp(&right))
+}
+
+/// Keys whose first sixteen bytes decide most comparisons.
+enum Keys<'a> {
+    /// Sixteen bytes are the whole key.
+    Short(Vec<u128>),
+    /// One text column.
+    Text(&'a [u8], &'a [i32]),
+    /// Anything else, in Arrow's comparable row format.
+    Rows(Rows),
+}
+
+impl<'a> Keys<'a> {
+    fn new(columns: &'a [ArrayRef]) -> Result<Self, ArrowError> {
+        if let [column] = columns {
+            match column.data_type() {
+                DataType::FixedSizeBinary(16) => {
+                    let values = column.as_fixed_size_binary();
+                    return Ok(Self::Short((0..values.len()).map(|row| first_sixteen(values.value(row))).collect()));
+                }
+                DataType::Int16 => return Ok(whole(column.as_primitive::<Int16Type>().values())),
+                DataType::Int32 => return Ok(whole(column.as_primitive::<Int32Type>().values())),
+                DataType::Int64 => return Ok(whole(column.as_primitive::<Int64Type>().values())),
+                DataType::Utf8 => {
+                    let values = column.as_string::<i32>();
+                    return Ok(Self::Text(values.value_data(), values.value_offsets()));
+                }
+                _ => {}
+            }
+        }
+        let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+        Ok(Self::Rows(RowConverter::new(fields)?.convert_columns(columns)?))
+    }
+
+    fn prefix(&self, row: usize) -> u128 {
+        match self {
+            Self::Short(keys) => keys[row],
+            Self::Text(..) | Self::Rows(_) => first_sixteen(self.bytes(row)),
+        }
+    }
+
+    /// Compares two keys whose prefixes are equal.
+    fn compare_rest(&self, left: usize, right: usize) -> Ordering {
+        match self {
+            Self::Short(_) => Ordering::Equal,
+            Self::Text(..) | Self::Rows(_) => self.bytes(left).cmp(self.bytes(right)),
+        }
+    }
+
+    fn bytes(&self, row: usize) -> &[u8] {
+        match self {
+            Self::Short(_) => &[],
+            Self::Text(values, offsets) => &values[offsets[row] as usize..offsets[row + 1] as usize],
+            Self::Rows(rows) => rows.row(row).data(),
+        }
+    }
+}
+
+/// Whole numbers, moved up so that negative ones come first.
+fn whole<T: Copy + Into<i128>>(values: &[T]) -> Keys<'static> {
+    Keys::Short(values.iter().map(|value| ((*value).into() as u128) ^ (1 << 127)).collect())
+}
+
+/// The first sixteen bytes as a number that compares as they do; short ones are padded with zeros.
+fn first_sixteen(bytes: &[u8]) -> u128 {
+    let mut first = [0; 16];
+    let length = bytes.len().min(16);
+    first[..length].copy_from_slice(&bytes[..length]);
+    u128::from_be_bytes(first)
+}
