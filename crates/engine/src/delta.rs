@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, JoinType, TableReference};
+use datafusion::common::{Column, JoinType};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan, Union, lit,
+    Expr, Join, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan, Union, lit,
 };
 use factmill_core::table::ORDER_COLUMN;
 

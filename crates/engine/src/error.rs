@@ -4,51 +4,75 @@ use datafusion::error::DataFusionError;
 use factmill_core::error::ErrorKind;
 use factmill_core::source::Classified;
 
-/// A model that compiled could not be computed.
+/// What was being computed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// A model, by name.
+    Model(String),
+    /// An ad-hoc query.
+    Query,
+}
+
+impl Work {
+    pub(crate) fn model(name: &str) -> Self {
+        Self::Model(name.to_owned())
+    }
+}
+
+impl std::fmt::Display for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Model(name) => write!(f, "model `{name}`"),
+            Self::Query => f.write_str("the query"),
+        }
+    }
+}
+
+/// A model or query that compiled could not be computed.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// A value that the model's SQL cannot compute: a cast, a division by zero, an overflow.
-    #[error("model `{model}` failed on a value: {source}")]
+    #[error("{model} failed on a value: {source}")]
     Value {
-        /// The model.
-        model: String,
+        /// What was computed.
+        model: Work,
         /// What DataFusion or Arrow said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A row without a value in a column of the `unique_key`.
     #[error(
-        "model `{model}` has a row whose key column `{column}` is null; \
+        "{model} has a row whose key column `{column}` is null; \
          filter such rows in the model or declare the source's column not_null"
     )]
     NullKey {
-        /// The model.
-        model: String,
+        /// What was computed.
+        model: Work,
         /// The column of its `unique_key`.
         column: String,
     },
     /// Not enough memory or disk; no record is to blame.
-    #[error("model `{model}` ran out of memory or disk: {source}; give it more memory or fewer rows an epoch")]
+    #[error("{model} ran out of memory or disk: {source}; give it more memory or fewer rows an epoch")]
     Resources {
-        /// The model.
-        model: String,
+        /// What was computed.
+        model: Work,
         /// What ran out.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// An input could not be read.
-    #[error("an input of model `{model}` could not be read: {source}")]
+    #[error("an input of {model} could not be read: {source}")]
     Input {
-        /// The model.
-        model: String,
+        /// What was computed.
+        model: Work,
         /// What the lake or the warehouse said.
         source: Box<dyn std::error::Error + Send + Sync>,
         /// What it means for the run.
         kind: ErrorKind,
     },
     /// A broken invariant of the engine.
-    #[error("model `{model}` met a fault of the engine: {source}")]
+    #[error("{model} met a fault of the engine: {source}")]
     Engine {
-        /// The model.
-        model: String,
+        /// What was computed.
+        model: Work,
         /// What was broken.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -56,8 +80,8 @@ pub enum ModelError {
 
 impl ModelError {
     /// Sorts what DataFusion reports while it runs `model`.
-    pub(crate) fn running(model: &str, error: DataFusionError) -> Self {
-        let model = model.to_owned();
+    pub(crate) fn running(model: &Work, error: DataFusionError) -> Self {
+        let model = model.clone();
         if let Some(input) = crate::reading::input_failure(&error) {
             return Self::Input {
                 model,
@@ -86,8 +110,8 @@ impl ModelError {
         }
     }
 
-    /// The model that failed.
-    pub fn model(&self) -> &str {
+    /// What failed.
+    pub fn work(&self) -> &Work {
         match self {
             Self::Value { model, .. }
             | Self::NullKey { model, .. }

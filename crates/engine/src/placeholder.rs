@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, internal_err};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::Result;
@@ -21,6 +21,8 @@ use factmill_core::table::TableName;
 pub(crate) enum Relation {
     /// A declared source: its declared columns.
     Source(SourceName),
+    /// A source's new rows: its declared columns, then [`factmill_core::table::ORDER_COLUMN`].
+    Records(SourceName),
     /// A seed or a materialized model: its columns.
     Table(TableName),
 }
@@ -28,7 +30,7 @@ pub(crate) enum Relation {
 impl std::fmt::Display for Relation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Source(name) => write!(f, "source {name}"),
+            Self::Source(name) | Self::Records(name) => write!(f, "source {name}"),
             Self::Table(name) => name.fmt(f),
         }
     }
@@ -70,6 +72,11 @@ impl TableProvider for Placeholder {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         internal_err!("{} was planned for a run without being bound to rows", self.relation)
     }
+}
+
+/// A scan of a relation that is not bound yet.
+pub(crate) fn scan(name: &str, relation: Relation, schema: SchemaRef) -> Result<LogicalPlan> {
+    LogicalPlanBuilder::scan(name, provider_as_source(Placeholder::new(relation, schema)), None)?.build()
 }
 
 /// The relation that a scan stands for; `None` for a table function or a bound table.

@@ -35,6 +35,11 @@ impl std::error::Error for InputFailure {
     }
 }
 
+/// A reader's failure as DataFusion carries it.
+pub(crate) fn external(error: BoxedError) -> DataFusionError {
+    DataFusionError::External(Box::new(InputFailure(error)))
+}
+
 /// What a failed input means for the run; `None` when no input failed.
 pub(crate) fn input_failure(error: &DataFusionError) -> Option<ErrorKind> {
     let mut at: &(dyn std::error::Error + 'static) = error;
@@ -92,11 +97,16 @@ impl PartitionStream for ReaderPartition {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (reader, projection) = (Arc::clone(&self.reader), self.projection.clone());
-        let external = |error: BoxedError| DataFusionError::External(Box::new(InputFailure(error)));
+        let reader = Arc::clone(&self.reader);
+        // To count rows a plan asks for no column; one is read, and only the count is kept.
+        let only_count = self.projection.as_ref().is_some_and(Vec::is_empty);
+        let projection = if only_count { Some(vec![0]) } else { self.projection.clone() };
         let rows = futures::stream::once(async move {
             let rows = reader.scan(projection.as_deref()).await.map_err(external)?;
-            Ok::<_, DataFusionError>(rows.map(move |batch| batch.map_err(external)))
+            Ok::<_, DataFusionError>(rows.map(move |batch| {
+                let batch = batch.map_err(external)?;
+                Ok(if only_count { batch.project(&[])? } else { batch })
+            }))
         })
         .try_flatten();
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))

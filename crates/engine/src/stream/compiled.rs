@@ -17,29 +17,23 @@ use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::{ExecutionPlan, collect};
 
 use super::epoch_rows::EpochScan;
-use super::newest::newest_by_key;
-use crate::error::ModelError;
+use crate::error::{ModelError, Work};
+use crate::newest::{check_keys, newest_by_key};
+use crate::rows::with_schema;
 
 /// A join's kept hash table keeps its counters too, so it is built anew after this many epochs:
 /// rare enough to cost nothing, often enough for the counters to stay small.
 const EPOCHS_BETWEEN_RESETS: u64 = 1024;
 
-/// What becomes of a model's rows after its plan.
-#[derive(Debug)]
-pub(super) enum Keep {
-    /// All of them.
-    All,
-    /// The newest of each key: indices of the key columns; the order of records is the last column.
-    NewestByKey(Vec<usize>),
-}
-
 /// A model's plan over new rows.
 #[derive(Debug)]
 pub(super) struct CompiledModel {
-    pub(super) model: String,
+    work: Work,
     /// Index in the job's tables.
     pub(super) table: usize,
-    pub(super) keep: Keep,
+    /// Columns of the `unique_key`, whose newest rows are kept; empty where all rows are. The order
+    /// of records is then the last column.
+    key: Vec<usize>,
     schema: SchemaRef,
     plan: Arc<dyn ExecutionPlan>,
     runs: AtomicU64,
@@ -48,9 +42,9 @@ pub(super) struct CompiledModel {
 impl CompiledModel {
     pub(super) async fn new(
         state: &SessionState,
-        model: String,
+        work: Work,
         table: usize,
-        keep: Keep,
+        key: Vec<usize>,
         schema: SchemaRef,
         plan: &LogicalPlan,
     ) -> Result<Self> {
@@ -59,9 +53,9 @@ impl CompiledModel {
             plan = Arc::new(CoalescePartitionsExec::new(plan));
         }
         Ok(Self {
-            model,
+            work,
             table,
-            keep,
+            key,
             schema,
             plan,
             runs: AtomicU64::new(0),
@@ -70,39 +64,29 @@ impl CompiledModel {
 
     /// The model's rows over the epoch in `context`.
     pub(super) async fn run(&self, context: Arc<TaskContext>) -> std::result::Result<RecordBatch, ModelError> {
-        let failed = |error: DataFusionError| ModelError::running(&self.model, error);
+        let failed = |error: DataFusionError| ModelError::running(&self.work, error);
         let plan = self.fresh().map_err(failed)?;
         let batches = collect(plan, context).await.map_err(failed)?;
         self.finish(&batches)
     }
 
     /// Joins the parts of an epoch.
-    pub(super) fn finish(&self, batches: &[RecordBatch]) -> std::result::Result<RecordBatch, ModelError> {
-        let failed = |error: datafusion::arrow::error::ArrowError| ModelError::running(&self.model, error.into());
-        let rows = match batches {
-            [only] => RecordBatch::try_new(Arc::clone(&self.schema), only.columns().to_vec()).map_err(failed)?,
-            // Nullability is the table's, not the plan's, so the columns are put under its schema.
-            several => {
-                let several = several
-                    .iter()
-                    .map(|batch| RecordBatch::try_new(Arc::clone(&self.schema), batch.columns().to_vec()))
-                    .collect::<std::result::Result<Vec<_>, _>>()
-                    .map_err(failed)?;
-                concat_batches(&self.schema, &several).map_err(failed)?
-            }
+    fn finish(&self, batches: &[RecordBatch]) -> std::result::Result<RecordBatch, ModelError> {
+        let failed = |error: datafusion::arrow::error::ArrowError| ModelError::running(&self.work, error.into());
+        let batches = batches
+            .iter()
+            .map(|batch| with_schema(batch, &self.schema))
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .map_err(failed)?;
+        let rows = match &batches[..] {
+            [only] => only.clone(),
+            several => concat_batches(&self.schema, several).map_err(failed)?,
         };
-        let Keep::NewestByKey(keys) = &self.keep else {
+        if self.key.is_empty() {
             return Ok(rows);
-        };
-        for key in keys {
-            if rows.column(*key).logical_null_count() > 0 {
-                return Err(ModelError::NullKey {
-                    model: self.model.clone(),
-                    column: self.schema.field(*key).name().clone(),
-                });
-            }
         }
-        newest_by_key(&rows, keys, self.schema.fields().len() - 1).map_err(failed)
+        check_keys(&rows, &self.key, &self.work)?;
+        newest_by_key(&rows, &self.key, self.schema.fields().len() - 1).map_err(failed)
     }
 
     /// The plan, ready to run once more.

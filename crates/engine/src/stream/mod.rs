@@ -3,25 +3,28 @@
 mod compile;
 mod compiled;
 mod epoch_rows;
-mod newest;
+mod rebuild;
+#[cfg(test)]
+mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, new_null_array};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::catalog::TableProvider;
+use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SessionState, TaskContext};
 use factmill_core::position::SourceName;
 use factmill_core::source_schema::provenance;
-use factmill_core::table::{Table, TableChange};
+use factmill_core::table::{Table, TableChange, TableName};
+use factmill_project::ProjectSource;
 use tokio::task::JoinSet;
 
-pub(crate) use newest::newest_by_key;
+pub use rebuild::Rebuild;
 
-use crate::error::ModelError;
+use crate::error::{ModelError, Work};
 use crate::functions::record_order;
 use compiled::CompiledModel;
 use epoch_rows::EpochRows;
@@ -37,8 +40,13 @@ pub struct StreamPlan {
     tables: Arc<[Table]>,
     models: Vec<Arc<CompiledModel>>,
     statics: Vec<StaticTable>,
-    sources: HashMap<SourceName, SourceInput>,
+    rebuilds: Vec<Rebuild>,
+    inputs: HashMap<SourceName, SourceInput>,
+    unchanging: BTreeMap<TableName, Arc<MemTable>>,
+    contracts: Vec<ProjectSource>,
     state: SessionState,
+    /// Rebuilds have memory of their own, so that they do not starve an epoch.
+    rebuild_state: SessionState,
 }
 
 /// A table that reads no stream, computed when the plan was compiled.
@@ -99,7 +107,7 @@ impl StreamPlan {
             }
             while let Some(finished) = running.join_next().await {
                 let (table, rows) = finished.map_err(|error| ModelError::Engine {
-                    model: "of this epoch".into(),
+                    model: Work::model("of this epoch"),
                     source: error.into(),
                 })?;
                 changes.push(TableChange { table, rows: rows? });
@@ -114,11 +122,11 @@ impl StreamPlan {
         let mut epoch = EpochRows::default();
         for (source, rows) in inputs {
             // A source that no incremental model reads: only the lake takes its rows.
-            let Some(input) = self.sources.get(&source) else {
+            let Some(input) = self.inputs.get(&source) else {
                 continue;
             };
             let rows = input.with_order(&rows).map_err(|error| ModelError::Engine {
-                model: format!("source {source}"),
+                model: Work::Model(format!("that reads source {source}")),
                 source: error.into(),
             })?;
             epoch.0.entry(source).or_default().push(rows);

@@ -2,12 +2,18 @@
 
 use std::cmp::Ordering;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryArray, UInt32Array};
-use datafusion::arrow::compute::take_record_batch;
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, BooleanBufferBuilder, UInt32Array,
+};
+use datafusion::arrow::compute::{filter_record_batch, take_record_batch};
 use datafusion::arrow::datatypes::{DataType, Int16Type, Int32Type, Int64Type};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::arrow::row::{RowConverter, Rows, SortField};
+use datafusion::arrow::row::{OwnedRow, RowConverter, Rows as KeyRows, SortField};
+use futures::StreamExt;
+
+use crate::error::{ModelError, Work};
+use crate::rows::Rows;
 
 /// Keeps of each key the row whose order of records is greatest, and sorts by key: the key columns
 /// one after the other, numbers by value, text and uuid by bytes, the same in every process.
@@ -46,7 +52,7 @@ enum Keys<'a> {
     /// One text column.
     Text(&'a [u8], &'a [i32]),
     /// Anything else, in Arrow's comparable row format.
-    Rows(Rows),
+    Rows(KeyRows),
 }
 
 impl<'a> Keys<'a> {
@@ -106,4 +112,48 @@ fn first_sixteen(bytes: &[u8]) -> u128 {
     let length = bytes.len().min(16);
     first[..length].copy_from_slice(&bytes[..length]);
     u128::from_be_bytes(first)
+}
+
+/// Keeps the first row of each key of rows that are sorted by key, newest first.
+pub(crate) fn newest_of_sorted(rows: Rows, work: Work, key: Vec<usize>) -> Rows {
+    let Rows { schema, batches } = rows;
+    let mut last: Option<OwnedRow> = None;
+    let batches = batches.map(move |batch| {
+        let batch = batch?;
+        check_keys(&batch, &key, &work)?;
+        let failed = |error: ArrowError| ModelError::running(&work, error.into());
+        let columns: Vec<ArrayRef> = key.iter().map(|index| batch.column(*index).clone()).collect();
+        let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+        let converter = RowConverter::new(fields).map_err(failed)?;
+        let keys = converter.convert_columns(&columns).map_err(failed)?;
+        let mut first_of_key = BooleanBufferBuilder::new(batch.num_rows());
+        for row in 0..batch.num_rows() {
+            let same = match row.checked_sub(1) {
+                Some(before) => keys.row(before) == keys.row(row),
+                // A key may go on from the batch before.
+                None => last.as_ref().is_some_and(|last| last.row().data() == keys.row(row).data()),
+            };
+            first_of_key.append(!same);
+        }
+        if let Some(end) = batch.num_rows().checked_sub(1) {
+            last = Some(keys.row(end).owned());
+        }
+        filter_record_batch(&batch, &BooleanArray::new(first_of_key.finish(), None)).map_err(failed)
+    });
+    Rows {
+        schema,
+        batches: batches.boxed(),
+    }
+}
+
+/// A key column without a value in some row is the model's error.
+pub(crate) fn check_keys(rows: &RecordBatch, key: &[usize], work: &Work) -> Result<(), ModelError> {
+    let empty = key.iter().find(|index| rows.column(**index).logical_null_count() > 0);
+    match empty {
+        Some(index) => Err(ModelError::NullKey {
+            model: work.clone(),
+            column: rows.schema().field(*index).name().clone(),
+        }),
+        None => Ok(()),
+    }
 }
