@@ -225,7 +225,7 @@ impl Carrier<'_> {
 
     fn unnest(&self, unnest: &datafusion::logical_expr::Unnest) -> Carried {
         let (input, order) = self.new_rows(&unnest.input)?;
-        crate::delta::unnested(unnest, input, &order)
+        unnested(unnest, input, &order)
     }
 }
 
@@ -251,7 +251,9 @@ fn unnested(unnest: &datafusion::logical_expr::Unnest, input: LogicalPlan, order
     let lengths: Vec<Expr> = lists
         .map(|list| {
             let length = datafusion::functions_nested::length::array_length_udf().call(vec![list]);
-            datafusion::logical_expr::cast(length, datafusion::arrow::datatypes::DataType::Int64)
+            let length = datafusion::logical_expr::cast(length, datafusion::arrow::datatypes::DataType::Int64);
+            // Neither a null list nor an empty one may get a row from its numbers.
+            datafusion::functions::core::coalesce().call(vec![length, lit(0_i64)])
         })
         .collect();
     let longest = datafusion::functions::core::greatest().call(lengths);

@@ -60,7 +60,7 @@ pub(crate) fn project(models: Vec<Model>) -> (Project, Job) {
                 topic: "bank_data".into(),
                 start: job::Start::Earliest,
             },
-            format: job::Format::Json,
+            format: factmill_core::source_schema::Format::Json,
         }],
         raw_store: None,
         lake: job::Lake { inline_rows: 1000 },
@@ -89,6 +89,7 @@ pub(crate) fn project(models: Vec<Model>) -> (Project, Job) {
         }],
         jobs: vec![job.clone()],
         warnings: Vec::new(),
+        templates: factmill_project::Templates::default(),
     };
     (project, job)
 }

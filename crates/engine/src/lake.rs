@@ -65,9 +65,12 @@ impl Lake {
     /// [`LakeError`], when the URL is wrong or the database does not answer.
     pub async fn connect(database_url: &str, store: Option<LakeStore>) -> Result<Self, LakeError> {
         let options: PgConnectOptions = database_url.parse().map_err(|source| LakeError::Url { source })?;
-        // The reader names the catalog's tables without a schema.
-        let options = options.options([("search_path", CATALOG_SCHEMA)]);
-        let metadata = PostgresMetadataProvider::new(options.to_url_lossy().as_str())
+        let mut url = options.to_url_lossy();
+        // The reader names the catalog's tables without a schema. sqlx leaves `options` out of the URL
+        // that it builds, and reads them from one.
+        url.query_pairs_mut()
+            .append_pair("options[search_path]", CATALOG_SCHEMA);
+        let metadata = PostgresMetadataProvider::new(url.as_str())
             .await
             .map_err(|error| LakeError::Catalog { source: error.into() })?;
         Ok(Self {

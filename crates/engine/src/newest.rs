@@ -157,3 +157,82 @@ pub(crate) fn check_keys(rows: &RecordBatch, key: &[usize], work: &Work) -> Resu
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::{BinaryArray, FixedSizeBinaryArray, Int32Array, Int64Array, StringArray};
+    use futures::TryStreamExt;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Rows of a number, a text, a uuid, an order and the row's number.
+    fn batch(rows: &[(i64, String, u8, u8)]) -> RecordBatch {
+        let uuids = rows.iter().map(|row| [row.2; 16]);
+        RecordBatch::try_from_iter([
+            ("number", Arc::new(rows.iter().map(|row| row.0).collect::<Int64Array>()) as ArrayRef),
+            ("text", Arc::new(rows.iter().map(|row| Some(row.1.as_str())).collect::<StringArray>())),
+            ("uuid", Arc::new(FixedSizeBinaryArray::try_from_iter(uuids).unwrap())),
+            ("row", Arc::new((0..rows.len() as i32).collect::<Int32Array>())),
+            ("order", Arc::new(rows.iter().map(|row| Some([row.3])).collect::<BinaryArray>())),
+        ])
+        .unwrap()
+    }
+
+    fn kept(batch: &RecordBatch) -> Vec<i32> {
+        batch.column(3).as_primitive::<Int32Type>().values().to_vec()
+    }
+
+    /// The rows that should stay: of each key the greatest order, of equal orders the first.
+    fn expected<K: Ord>(rows: &[(i64, String, u8, u8)], key: impl Fn(&(i64, String, u8, u8)) -> K) -> Vec<i32> {
+        let mut newest: BTreeMap<K, (u8, i32)> = BTreeMap::new();
+        for (index, row) in rows.iter().enumerate() {
+            let new = (row.3, index as i32);
+            let entry = newest.entry(key(row)).or_insert(new);
+            if new.0 > entry.0 {
+                *entry = new;
+            }
+        }
+        newest.into_values().map(|(_, index)| index).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn keeps_the_newest_row_of_each_key_sorted(
+            rows in prop::collection::vec((-3_i64..3, "[a-b]{0,1}[\u{0}-\u{2}é]{0,20}", 0_u8..4, 0_u8..4), 1..60)
+        ) {
+            let batch = batch(&rows);
+            prop_assert_eq!(kept(&newest_by_key(&batch, &[0], 4).unwrap()), expected(&rows, |row| row.0));
+            prop_assert_eq!(kept(&newest_by_key(&batch, &[1], 4).unwrap()), expected(&rows, |row| row.1.clone()));
+            prop_assert_eq!(kept(&newest_by_key(&batch, &[2], 4).unwrap()), expected(&rows, |row| row.2));
+            prop_assert_eq!(
+                kept(&newest_by_key(&batch, &[1, 0], 4).unwrap()),
+                expected(&rows, |row| (row.1.clone(), row.0))
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_that_goes_on_in_the_next_batch_stays_one_row() {
+        let row = |number: i64, order| (number, String::new(), 0, order);
+        let batches = [
+            batch(&[row(1, 9), row(1, 8), row(2, 9)]),
+            batch(&[row(2, 7), row(2, 6)]),
+            batch(&[row(2, 5), row(3, 1)]),
+        ];
+        let rows = Rows {
+            schema: batches[0].schema(),
+            batches: futures::stream::iter(batches.map(Ok)).boxed(),
+        };
+        let kept: Vec<_> = newest_of_sorted(rows, Work::Query, vec![0]).batches.try_collect().await.unwrap();
+        let numbers: Vec<_> = kept
+            .iter()
+            .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec())
+            .collect();
+        assert_eq!(numbers, [1, 2, 3]);
+    }
+}

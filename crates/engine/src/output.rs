@@ -213,3 +213,76 @@ fn json_text(column: &ArrayRef) -> Result<StringArray, ArrowError> {
     let is_null = (0..column.len()).map(|row| column.is_null(row));
     Ok(values.zip(is_null).map(|(value, is_null)| if is_null { None } else { value }).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+    use crate::fixture::{Event, rows as banking_rows};
+
+    async fn written(format: Format, batches: Vec<RecordBatch>, schema: SchemaRef) -> (u64, Vec<u8>) {
+        let rows = Rows {
+            schema,
+            batches: futures::stream::iter(batches.into_iter().map(Ok)).boxed(),
+        };
+        let mut out = Vec::new();
+        let count = write(rows, format, &mut out).await.unwrap();
+        (count, out)
+    }
+
+    fn sample() -> RecordBatch {
+        let event = Event {
+            id: 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef,
+            time: 1_704_412_800_000_000,
+            account: "A, \"B\"".into(),
+            city: "Sète".into(),
+            amount: -5,
+            partition: 0,
+            offset: 7,
+        };
+        banking_rows(&[event]).project(&[0, 1, 2, 3, 4, 6]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_text_format_shows_uuids_decimals_and_nested_values() {
+        let text = |(_, out)| String::from_utf8(out).unwrap();
+        let batch = sample();
+        let csv = text(written(Format::Csv, vec![batch.clone()], batch.schema()).await);
+        assert_eq!(
+            csv,
+            "transaction_id,timestamp,account_id,customer,amount,tags\n\
+             01234567-89ab-cdef-0123-456789abcdef,2024-01-05T00:00:00.000000Z,\"A, \"\"B\"\"\",\
+             \"{\"\"customer_id\"\":\"\"C-A, \\\"\"B\\\"\"\"\",\"\"name\"\":\"\"Name of A, \\\"\"B\\\"\"\"\",\"\"city\"\":\"\"Sète\"\"}\",\
+             -0.05,\"[\"\"t0\"\"]\"\n"
+        );
+        let json: serde_json::Value =
+            serde_json::from_str(&text(written(Format::Json, vec![batch.clone()], batch.schema()).await)).unwrap();
+        assert_eq!(json[0]["transaction_id"], "01234567-89ab-cdef-0123-456789abcdef");
+        assert_eq!(json[0]["customer"]["city"], "Sète");
+        let table = text(written(Format::Table, vec![batch.clone()], batch.schema()).await);
+        assert!(table.contains("| 01234567-89ab-cdef-0123-456789abcdef | 2024-01-05T00:00:00Z |"), "{table}");
+    }
+
+    #[tokio::test]
+    async fn no_rows_are_still_a_result() {
+        let schema = sample().schema();
+        let (count, csv) = written(Format::Csv, Vec::new(), Arc::clone(&schema)).await;
+        assert_eq!((count, csv.iter().filter(|byte| **byte == b'\n').count()), (0, 1));
+        let (_, json) = written(Format::Json, Vec::new(), Arc::clone(&schema)).await;
+        assert_eq!(String::from_utf8(json).unwrap().trim(), "[]");
+        let (_, table) = written(Format::Table, Vec::new(), schema).await;
+        assert!(String::from_utf8(table).unwrap().contains("transaction_id"));
+    }
+
+    #[tokio::test]
+    async fn parquet_reads_back() {
+        use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+        let batch = sample();
+        let (count, bytes) = written(Format::Parquet, vec![batch.clone()], batch.schema()).await;
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let read: Vec<_> = ParquetRecordBatchReader::try_new(file, 1024).unwrap().collect::<Result<_, _>>().unwrap();
+        assert_eq!((count, read.len()), (1, 1));
+        assert_eq!(read[0].columns(), batch.columns());
+    }
+}

@@ -117,7 +117,11 @@ pub(crate) fn bind(
         // What was put in its place is bound already.
         Ok(Transformed::new(bound, true, datafusion::common::tree_node::TreeNodeRecursion::Jump))
     })?;
-    Ok(bound.data)
+    // What is bound may allow nulls where the placeholder did not.
+    let retyped = bound
+        .data
+        .transform_up_with_subqueries(|node| Ok(Transformed::yes(node.recompute_schema()?)))?;
+    Ok(retyped.data)
 }
 
 /// `provider` under the name and with the columns of `scan`.
