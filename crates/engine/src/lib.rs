@@ -1,1 +1,44 @@
-//! engine
+//! SQL over columns: models compiled once, run over micro-batches and over history.
+//!
+//! The only crate that names DataFusion. What comes in and goes out is Arrow and the words of
+//! `factmill_core`; what is wrong in a model's SQL comes back as diagnostics that point into the
+//! model's file.
+//!
+//! - [`stream`]: the incremental models of a job, run over each epoch's new rows, and its rebuilds.
+//! - [`batch`]: models computed over their whole inputs.
+//! - [`sql`]: ad-hoc queries over lake, warehouse and views.
+//! - [`output`]: query results as text and files.
+
+pub mod batch;
+pub mod error;
+pub mod inputs;
+pub mod lake;
+pub mod output;
+pub mod rows;
+pub mod seed;
+pub mod session;
+pub mod sql;
+pub mod stream;
+
+mod columns;
+mod delta;
+mod diagnose;
+#[cfg(test)]
+mod fixture;
+mod functions;
+mod graph;
+mod maintenance;
+mod newest;
+mod operator;
+mod placeholder;
+mod reading;
+mod replay;
+
+pub use batch::BatchPlan;
+pub use error::ModelError;
+pub use inputs::Inputs;
+pub use lake::{Lake, LakeSnapshot};
+pub use rows::Rows;
+pub use session::Memory;
+pub use sql::SqlSession;
+pub use stream::StreamPlan;

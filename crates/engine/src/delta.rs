@@ -1,0 +1,315 @@
+//! The plan of a model over new rows alone, with the order of records beside each row.
+//!
+//! Only row-wise operators have one: each row of the result comes from one new row, whatever was
+//! there before. Projection, filter, unnest, union all, and joins with relations that do not change
+//! are row-wise as long as they never keep an unmatched row of the unchanging side.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, JoinType};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{
+    Expr, Join, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan, Union, lit,
+};
+use factmill_core::table::ORDER_COLUMN;
+
+use crate::functions::record_order;
+use crate::operator::Operator;
+use crate::placeholder::{Relation, relation_of, relations};
+
+/// Why there is no plan over new rows.
+#[derive(Debug)]
+pub(crate) enum NotRowWise {
+    /// An operator needs more than the new rows.
+    Operator(Operator),
+    /// A relation that is read has changes other than new rows.
+    Changes(Relation),
+    /// The plan could not be built.
+    Plan(DataFusionError),
+}
+
+impl From<DataFusionError> for NotRowWise {
+    fn from(error: DataFusionError) -> Self {
+        Self::Plan(error)
+    }
+}
+
+/// What a relation does while a stream runs.
+#[derive(Debug, Clone)]
+pub(crate) enum Behaviour {
+    /// It stays as it is.
+    Static,
+    /// Rows are added. The plan has the relation's columns and [`ORDER_COLUMN`] as its last one.
+    Appends(LogicalPlan),
+    /// Rows change or go away.
+    Changes,
+}
+
+/// A plan over new rows: the columns of the original plan, then [`ORDER_COLUMN`].
+///
+/// # Errors
+/// The first operator or relation that does not allow it, from the leaves up.
+pub(crate) fn over_new_rows(
+    plan: &LogicalPlan,
+    behaviour: &dyn Fn(&Relation) -> Behaviour,
+) -> std::result::Result<LogicalPlan, NotRowWise> {
+    match (Carrier { behaviour }).carry(plan)? {
+        Flow::Static => Err(NotRowWise::Operator(Operator::Other)),
+        Flow::New { plan: carried, order } => Ok(columns_then_order(plan, carried, order, None)?),
+    }
+}
+
+enum Flow {
+    /// Reads nothing that changes.
+    Static,
+    /// Each row comes from one new row, whose order of records stands in the column `order`.
+    New { plan: LogicalPlan, order: Column },
+}
+
+struct Carrier<'a> {
+    behaviour: &'a dyn Fn(&Relation) -> Behaviour,
+}
+
+type Carried = std::result::Result<Flow, NotRowWise>;
+
+impl Carrier<'_> {
+    fn carry(&self, plan: &LogicalPlan) -> Carried {
+        if self.is_static(plan)? {
+            return Ok(Flow::Static);
+        }
+        match plan {
+            LogicalPlan::TableScan(scan) => self.scan(scan),
+            LogicalPlan::Projection(projection) => self.projection(projection),
+            LogicalPlan::Filter(filter) => {
+                self.no_changing_subquery(plan)?;
+                let (input, order) = self.new_rows(&filter.input)?;
+                let plan = LogicalPlanBuilder::from(input).filter(filter.predicate.clone())?.build()?;
+                Ok(Flow::New { plan, order })
+            }
+            LogicalPlan::SubqueryAlias(alias) => {
+                let (input, _) = self.new_rows(&alias.input)?;
+                let plan = LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(input), alias.alias.clone())?);
+                Ok(Flow::New {
+                    plan,
+                    order: Column::new(Some(alias.alias.clone()), ORDER_COLUMN),
+                })
+            }
+            LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::Join(join) => self.join(plan, join),
+            LogicalPlan::Unnest(unnest) => self.unnest(unnest),
+            LogicalPlan::Aggregate(_) => refuse(Operator::Aggregate),
+            LogicalPlan::Distinct(_) => refuse(Operator::Distinct),
+            LogicalPlan::Window(_) => refuse(Operator::Window),
+            LogicalPlan::Limit(_) => refuse(Operator::Limit),
+            LogicalPlan::Sort(_) => refuse(Operator::Sort),
+            LogicalPlan::RecursiveQuery(_) => refuse(Operator::Recursive),
+            LogicalPlan::Subquery(_) => refuse(Operator::Subquery),
+            _ => refuse(Operator::Other),
+        }
+    }
+
+    /// Whether nothing under the plan changes while the stream runs.
+    fn is_static(&self, plan: &LogicalPlan) -> Result<bool> {
+        Ok(relations(plan)?
+            .iter()
+            .all(|relation| matches!((self.behaviour)(relation), Behaviour::Static)))
+    }
+
+    fn new_rows(&self, plan: &LogicalPlan) -> std::result::Result<(LogicalPlan, Column), NotRowWise> {
+        match self.carry(plan)? {
+            Flow::New { plan, order } => Ok((plan, order)),
+            // The only changing relation is read by a subquery of the operator above.
+            Flow::Static => Err(NotRowWise::Operator(Operator::Subquery)),
+        }
+    }
+
+    fn no_changing_subquery(&self, plan: &LogicalPlan) -> std::result::Result<(), NotRowWise> {
+        let mut changing = false;
+        plan.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                let subquery = match expr {
+                    Expr::ScalarSubquery(subquery) => Some(subquery),
+                    Expr::Exists(exists) => Some(&exists.subquery),
+                    Expr::InSubquery(within) => Some(&within.subquery),
+                    Expr::SetComparison(comparison) => Some(&comparison.subquery),
+                    _ => None,
+                };
+                if let Some(subquery) = subquery {
+                    changing |= !self.is_static(&subquery.subquery)?;
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })?;
+        if changing {
+            return Err(NotRowWise::Operator(Operator::Subquery));
+        }
+        Ok(())
+    }
+
+    fn scan(&self, scan: &TableScan) -> Carried {
+        let Some(relation) = relation_of(scan) else {
+            return Ok(Flow::Static);
+        };
+        match (self.behaviour)(&relation) {
+            Behaviour::Static => Ok(Flow::Static),
+            Behaviour::Changes => Err(NotRowWise::Changes(relation)),
+            Behaviour::Appends(rows) => {
+                let plan = LogicalPlanBuilder::from(rows).alias(scan.table_name.clone())?.build()?;
+                let order = Column::new(Some(scan.table_name.clone()), ORDER_COLUMN);
+                Ok(Flow::New { plan, order })
+            }
+        }
+    }
+
+    fn projection(&self, projection: &Projection) -> Carried {
+        self.no_changing_subquery(&LogicalPlan::Projection(projection.clone()))?;
+        let (input, order) = self.new_rows(&projection.input)?;
+        let mut exprs = projection.expr.clone();
+        exprs.push(Expr::Column(order));
+        let plan = LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input))?);
+        let order = last_column(&plan);
+        Ok(Flow::New { plan, order })
+    }
+
+    fn union(&self, union: &Union) -> Carried {
+        let mut branches = Vec::with_capacity(union.inputs.len());
+        for (index, input) in union.inputs.iter().enumerate() {
+            let Flow::New { plan, order } = self.carry(input)? else {
+                return refuse(Operator::StaticUnion);
+            };
+            // Rows of one record that came through different branches differ in their order too.
+            let index = i64::try_from(index + 1).map_err(|error| DataFusionError::External(Box::new(error)))?;
+            branches.push(Arc::new(columns_then_order(input, plan, order, Some(lit(index)))?));
+        }
+        let plan = LogicalPlan::Union(Union::try_new_with_loose_types(branches)?);
+        let order = last_column(&plan);
+        Ok(Flow::New { plan, order })
+    }
+
+    fn join(&self, plan: &LogicalPlan, join: &Join) -> Carried {
+        self.no_changing_subquery(plan)?;
+        let (left, right) = (self.carry(&join.left)?, self.carry(&join.right)?);
+        let (left, right, order) = match (left, right) {
+            (Flow::New { .. }, Flow::New { .. }) => return refuse(Operator::StreamJoin),
+            (Flow::New { plan, order }, Flow::Static) => {
+                if !matches!(join.join_type, JoinType::Inner | JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti)
+                {
+                    return refuse(Operator::OuterJoin);
+                }
+                (Arc::new(plan), Arc::clone(&join.right), order)
+            }
+            (Flow::Static, Flow::New { plan, order }) => {
+                if !matches!(
+                    join.join_type,
+                    JoinType::Inner | JoinType::Right | JoinType::RightSemi | JoinType::RightAnti
+                ) {
+                    return refuse(Operator::OuterJoin);
+                }
+                (Arc::clone(&join.left), Arc::new(plan), order)
+            }
+            (Flow::Static, Flow::Static) => return refuse(Operator::Subquery),
+        };
+        let plan = LogicalPlan::Join(Join::try_new(
+            left,
+            right,
+            join.on.clone(),
+            join.filter.clone(),
+            join.join_type,
+            join.join_constraint,
+            join.null_equality,
+            join.null_aware,
+        )?);
+        Ok(Flow::New { plan, order })
+    }
+
+    fn unnest(&self, unnest: &datafusion::logical_expr::Unnest) -> Carried {
+        let (input, order) = self.new_rows(&unnest.input)?;
+        unnested(unnest, input, &order)
+    }
+}
+
+/// An unnest that numbers the elements of its lists and ends the order of each row in that number.
+fn unnested(unnest: &datafusion::logical_expr::Unnest, input: LogicalPlan, order: &Column) -> Carried {
+    /// The column of element numbers, a list before the unnest and one number after it.
+    const INDEX: &str = "_factmill_index";
+    if unnest.list_type_columns.iter().any(|(_, list)| list.depth > 1) {
+        return refuse(Operator::Other);
+    }
+    if unnest.list_type_columns.is_empty() {
+        // Structs only: their fields become columns, a row stays a row.
+        let plan = LogicalPlanBuilder::from(input)
+            .unnest_columns_with_options(unnest.exec_columns.clone(), unnest.options.clone())?
+            .build()?;
+        return Ok(Flow::New { plan, order: order.clone() });
+    }
+    let lists = unnest.list_type_columns.iter().map(|(index, _)| {
+        let (qualifier, field) = unnest.input.schema().qualified_field(*index);
+        Expr::Column(Column::from((qualifier, field)))
+    });
+    // Lists of one unnest run side by side; the longest decides how many rows come out.
+    let lengths: Vec<Expr> = lists
+        .map(|list| {
+            let length = datafusion::functions_nested::length::array_length_udf().call(vec![list]);
+            let length = datafusion::logical_expr::cast(length, datafusion::arrow::datatypes::DataType::Int64);
+            // Neither a null list nor an empty one may get a row from its numbers.
+            datafusion::functions::core::coalesce().call(vec![length, lit(0_i64)])
+        })
+        .collect();
+    let longest = datafusion::functions::core::greatest().call(lengths);
+    let numbers = datafusion::functions_nested::range::gen_series_udf().call(vec![lit(1_i64), longest]);
+
+    let mut exprs: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+    exprs.push(numbers.alias(INDEX));
+    let mut columns = unnest.exec_columns.clone();
+    columns.push(Column::new_unqualified(INDEX));
+    let unnested = LogicalPlanBuilder::from(input)
+        .project(exprs)?
+        .unnest_columns_with_options(columns, unnest.options.clone())?
+        .build()?;
+
+    let index = Expr::Column(Column::new_unqualified(INDEX));
+    let mut exprs: Vec<Expr> = unnested
+        .schema()
+        .columns()
+        .into_iter()
+        .filter(|column| column.name != INDEX && column != order)
+        .map(Expr::Column)
+        .collect();
+    exprs.push(ordered_within(Expr::Column(order.clone()), index).alias(ORDER_COLUMN));
+    let plan = LogicalPlanBuilder::from(unnested).project(exprs)?.build()?;
+    let order = last_column(&plan);
+    Ok(Flow::New { plan, order })
+}
+
+/// The order of a row that is the `index`th of its record or branch.
+fn ordered_within(order: Expr, index: Expr) -> Expr {
+    record_order::order_unnested().call(vec![order, index])
+}
+
+/// The columns of `original` in their order, taken from `carried`, then [`ORDER_COLUMN`].
+fn columns_then_order(
+    original: &LogicalPlan,
+    carried: LogicalPlan,
+    order: Column,
+    index: Option<Expr>,
+) -> Result<LogicalPlan> {
+    let mut exprs: Vec<Expr> = original.schema().columns().into_iter().map(Expr::Column).collect();
+    let order = Expr::Column(order);
+    let order = match index {
+        Some(index) => ordered_within(order, index),
+        None => order,
+    };
+    exprs.push(order.alias(ORDER_COLUMN));
+    LogicalPlanBuilder::from(carried).project(exprs)?.build()
+}
+
+fn last_column(plan: &LogicalPlan) -> Column {
+    let schema = plan.schema();
+    let (qualifier, field) = schema.qualified_field(schema.fields().len() - 1);
+    Column::from((qualifier, field))
+}
+
+fn refuse(operator: Operator) -> Carried {
+    Err(NotRowWise::Operator(operator))
+}

@@ -1,0 +1,133 @@
+//! Failures of a model on data.
+
+use datafusion::error::DataFusionError;
+use factmill_core::error::ErrorKind;
+use factmill_core::source::Classified;
+
+/// What was being computed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// A model, by name.
+    Model(String),
+    /// An ad-hoc query.
+    Query,
+}
+
+impl Work {
+    pub(crate) fn model(name: &str) -> Self {
+        Self::Model(name.to_owned())
+    }
+}
+
+impl std::fmt::Display for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Model(name) => write!(f, "model `{name}`"),
+            Self::Query => f.write_str("the query"),
+        }
+    }
+}
+
+/// A model or query that compiled could not be computed.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A value that the model's SQL cannot compute: a cast, a division by zero, an overflow.
+    #[error("{model} failed on a value: {source}")]
+    Value {
+        /// What was computed.
+        model: Work,
+        /// What DataFusion or Arrow said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A row without a value in a column of the `unique_key`.
+    #[error(
+        "{model} has a row whose key column `{column}` is null; \
+         filter such rows in the model or declare the source's column not_null"
+    )]
+    NullKey {
+        /// What was computed.
+        model: Work,
+        /// The column of its `unique_key`.
+        column: String,
+    },
+    /// Not enough memory or disk; no record is to blame.
+    #[error("{model} ran out of memory or disk: {source}; give it more memory or fewer rows an epoch")]
+    Resources {
+        /// What was computed.
+        model: Work,
+        /// What ran out.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An input could not be read.
+    #[error("an input of {model} could not be read: {source}")]
+    Input {
+        /// What was computed.
+        model: Work,
+        /// What the lake or the warehouse said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// What it means for the run.
+        kind: ErrorKind,
+    },
+    /// A broken invariant of the engine.
+    #[error("{model} met a fault of the engine: {source}")]
+    Engine {
+        /// What was computed.
+        model: Work,
+        /// What was broken.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl ModelError {
+    /// Sorts what DataFusion reports while it runs `model`.
+    pub(crate) fn running(model: &Work, error: DataFusionError) -> Self {
+        let model = model.clone();
+        if let Some(input) = crate::reading::input_failure(&error) {
+            return Self::Input {
+                model,
+                kind: input,
+                source: error.into(),
+            };
+        }
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(_) | DataFusionError::IoError(_) => Self::Resources {
+                model,
+                source: error.into(),
+            },
+            DataFusionError::ObjectStore(_) | DataFusionError::ParquetError(_) => Self::Input {
+                model,
+                kind: ErrorKind::Transient,
+                source: error.into(),
+            },
+            DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) => Self::Engine {
+                model,
+                source: error.into(),
+            },
+            _ => Self::Value {
+                model,
+                source: error.into(),
+            },
+        }
+    }
+
+    /// What failed.
+    pub fn work(&self) -> &Work {
+        match self {
+            Self::Value { model, .. }
+            | Self::NullKey { model, .. }
+            | Self::Resources { model, .. }
+            | Self::Input { model, .. }
+            | Self::Engine { model, .. } => model,
+        }
+    }
+}
+
+impl Classified for ModelError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Value { .. } | Self::NullKey { .. } => ErrorKind::Model,
+            Self::Resources { .. } | Self::Engine { .. } => ErrorKind::Internal,
+            Self::Input { kind, .. } => *kind,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What a rebuild, a batch or a query reads: sources from the lake, tables from the warehouse.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::common::{Column, ScalarValue};
+use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
+use factmill_core::source_schema::{SourceSchema, provenance};
+use factmill_core::table::ORDER_COLUMN;
+use factmill_core::table_reader::Relations;
+use factmill_project::ProjectSource;
+
+use crate::error::{ModelError, Work};
+use crate::functions::record_order;
+use crate::lake::LakeSnapshot;
+use crate::placeholder::{Relation, bind, relations};
+use crate::reading::ReaderTable;
+
+/// Where rows come from.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// The sources; `None` where a run reads none.
+    pub lake: Option<LakeSnapshot>,
+    /// The tables of models.
+    pub warehouse: Arc<dyn Relations>,
+}
+
+impl Inputs {
+    /// Binds a plan's placeholders: first to what `known` has, then to lake and warehouse.
+    pub(crate) async fn bind(
+        &self,
+        work: &Work,
+        plan: LogicalPlan,
+        contracts: &[ProjectSource],
+        known: &(dyn Fn(&Relation) -> Option<Arc<dyn TableProvider>> + Sync),
+    ) -> Result<LogicalPlan, ModelError> {
+        let failed = |error: DataFusionError| ModelError::running(work, error);
+        let mut rows: BTreeMap<Relation, Arc<dyn TableProvider>> = BTreeMap::new();
+        for relation in relations(&plan).map_err(failed)? {
+            let table = match known(&relation) {
+                Some(table) => table,
+                None => self.table(&relation, contracts).await.map_err(failed)?,
+            };
+            rows.insert(relation, table);
+        }
+        bind(plan, &mut |relation| {
+            rows.get(relation)
+                .cloned()
+                .ok_or_else(|| DataFusionError::Internal(format!("{relation} was not looked up")))
+        })
+        .map_err(failed)
+    }
+
+    async fn table(&self, relation: &Relation, contracts: &[ProjectSource]) -> Result<Arc<dyn TableProvider>> {
+        match relation {
+            Relation::Table(name) => {
+                let reader = self.warehouse.table(name).await.map_err(crate::reading::external)?;
+                let reader = reader.ok_or_else(|| {
+                    DataFusionError::Plan(format!("table {name} is not in the warehouse; run the model that fills it"))
+                })?;
+                Ok(Arc::new(ReaderTable(reader)))
+            }
+            Relation::Source(name) | Relation::Records(name) => {
+                let contract = contracts
+                    .iter()
+                    .find(|source| source.name == *name)
+                    .ok_or_else(|| DataFusionError::Internal(format!("source {name} is not declared")))?;
+                let stored = match &self.lake {
+                    Some(lake) => lake.table(name.group(), name.table()).await?,
+                    None => return Err(DataFusionError::Plan(format!("source {name} is read, but no lake is open"))),
+                };
+                let with_order = matches!(relation, Relation::Records(_));
+                records(&contract.schema, stored, with_order)
+            }
+        }
+    }
+}
+
+/// A source as the lake keeps it, under its contract: the declared columns with their declared
+/// types, and the order of records where it is asked for.
+fn records(
+    contract: &SourceSchema,
+    stored: Option<Arc<dyn TableProvider>>,
+    with_order: bool,
+) -> Result<Arc<dyn TableProvider>> {
+    const STORED: &str = "stored";
+    let decoded = contract.arrow_schema();
+    // No epoch has written the source yet.
+    let stored = match stored {
+        Some(stored) => stored,
+        None => Arc::new(MemTable::try_new(Arc::clone(&decoded), vec![Vec::new()])?),
+    };
+    let kept = stored.schema();
+    let column = |name: &str| -> Result<Expr> {
+        let wanted = decoded.field_with_name(name)?.data_type();
+        Ok(match kept.field_with_name(name) {
+            Ok(field) if field.data_type() == wanted => Expr::Column(Column::new(Some(STORED), name)),
+            Ok(_) => cast(Expr::Column(Column::new(Some(STORED), name)), wanted.clone()).alias(name),
+            // Declared after the lake's table was last written: rows from before are null.
+            Err(_) => lit(ScalarValue::try_from(wanted)?).alias(name),
+        })
+    };
+    let mut exprs = contract
+        .columns
+        .iter()
+        .map(|declared| column(&declared.name))
+        .collect::<Result<Vec<_>>>()?;
+    if with_order {
+        let event_time = match &contract.event_time {
+            Some(event_time) => column(event_time)?.unalias(),
+            None => lit(ScalarValue::Null),
+        };
+        let mut arguments = vec![event_time];
+        for name in [provenance::TOPIC, provenance::INCARNATION, provenance::PARTITION, provenance::OFFSET] {
+            arguments.push(column(name)?.unalias());
+        }
+        exprs.push(record_order::order().call(arguments).alias(ORDER_COLUMN));
+    }
+    let plan = LogicalPlanBuilder::scan(STORED, provider_as_source(stored), None)?
+        .project(exprs)?
+        .build()?;
+    Ok(Arc::new(ViewTable::new(plan, None)))
+}

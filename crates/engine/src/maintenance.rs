@@ -1,0 +1,301 @@
+//! How each model is kept, derived from its plan: the choice, and why not another one.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use factmill_core::diagnostic::Diagnostic;
+use factmill_core::position::SourceName;
+use factmill_core::table::{Maintenance, ORDER_COLUMN, Table};
+use factmill_project::{Dependency, Materialized, ProjectSource};
+
+use crate::columns;
+use crate::delta::{Behaviour, NotRowWise, over_new_rows};
+use crate::diagnose::nearest;
+use crate::graph::{Graph, PlannedModel};
+use crate::operator::{Operator, find_call};
+use crate::placeholder::{self, Relation};
+use crate::replay::unrepeatable;
+
+/// The least time between the starts of two rebuilds, where a model does not say.
+const REBUILD_EVERY: Duration = Duration::from_secs(30);
+
+/// A table and the plan that fills it.
+#[derive(Debug)]
+pub(crate) struct Choice {
+    pub(crate) table: Table,
+    /// Reads placeholders. For `append` and `upsert` it reads [`Relation::Records`]; for `upsert`
+    /// its last column is [`ORDER_COLUMN`].
+    pub(crate) plan: LogicalPlan,
+    /// The plan's columns as batches carry them.
+    pub(crate) schema: SchemaRef,
+    /// Indices of the `unique_key`'s columns; empty unless `upsert`.
+    pub(crate) key: Vec<usize>,
+}
+
+/// Chooses for every materialized model of the graph, in its order. `streams` are the sources whose
+/// records keep coming.
+pub(crate) fn choose(graph: &Graph, sources: &[&ProjectSource]) -> (Vec<Choice>, Vec<Diagnostic>) {
+    let mut chooser = Chooser {
+        graph,
+        behaviour: HashMap::new(),
+        reported: BTreeSet::new(),
+    };
+    let mut wrong = Vec::new();
+    for source in sources {
+        match records(source) {
+            Ok(rows) => {
+                chooser
+                    .behaviour
+                    .insert(Relation::Source(source.name.clone()), Behaviour::Appends(rows));
+            }
+            Err(error) => wrong.push(Diagnostic::at(
+                source.location.clone(),
+                format!("source {}: {}", source.name, error.strip_backtrace()),
+            )),
+        }
+    }
+    for seed in &graph.seeds {
+        chooser
+            .behaviour
+            .insert(Relation::Table(seed.table.name.clone()), Behaviour::Static);
+    }
+    let mut choices = Vec::new();
+    for planned in &graph.models {
+        match chooser.model(planned) {
+            Ok(choice) => choices.extend(choice),
+            Err(diagnostic) => wrong.push(diagnostic),
+        }
+    }
+    (choices, wrong)
+}
+
+/// The records of a source with their order, as a leaf.
+fn records(source: &ProjectSource) -> Result<LogicalPlan> {
+    let declared = source.schema.arrow_schema();
+    let declared = declared.fields().iter().take(source.schema.columns.len()).cloned();
+    let fields: Vec<_> = declared.chain([order_field()]).collect();
+    let relation = Relation::Records(source.name.clone());
+    placeholder::scan(source.name.table(), relation, Arc::new(Schema::new(fields)))
+}
+
+/// The column that carries the order of records.
+pub(crate) fn order_field() -> Arc<Field> {
+    Arc::new(Field::new(ORDER_COLUMN, DataType::Binary, false))
+}
+
+struct Chooser<'a> {
+    graph: &'a Graph,
+    behaviour: HashMap<Relation, Behaviour>,
+    /// Views in which an unrepeatable call was reported.
+    reported: BTreeSet<&'a str>,
+}
+
+impl<'a> Chooser<'a> {
+    /// `None` for a model that is inlined.
+    fn model(&mut self, planned: &'a PlannedModel) -> Result<Option<Choice>, Diagnostic> {
+        let model = &planned.model;
+        let streams = !planned.reads.iter().all(|relation| self.is_static(relation));
+        if streams {
+            self.repeatable(planned)?;
+        }
+        if model.materialized.is_inlined() {
+            return Ok(None);
+        }
+        let maintenance = if !streams {
+            Maintenance::Static
+        } else if model.materialized == Materialized::Table {
+            Maintenance::Rebuild {
+                every: model.factmill.rebuild_every.unwrap_or(REBUILD_EVERY),
+            }
+        } else if model.unique_key.is_empty() {
+            Maintenance::Append
+        } else {
+            Maintenance::Upsert {
+                unique_key: model.unique_key.clone(),
+            }
+        };
+        expected(planned, &maintenance)?;
+        let table = Table {
+            name: model.relation.clone(),
+            model: model.name.clone(),
+            columns: planned.columns.clone(),
+            maintenance,
+            description: model.description.clone(),
+        };
+        let relation = Relation::Table(table.name.clone());
+        let schema = columns::arrow_schema(&table.columns);
+        let (behaviour, plan, schema, key) = match &table.maintenance {
+            Maintenance::Static => (Behaviour::Static, planned.plan.clone(), schema, Vec::new()),
+            Maintenance::Rebuild { .. } => (Behaviour::Changes, planned.plan.clone(), schema, Vec::new()),
+            Maintenance::Append => {
+                let rows = self.new_rows(planned)?;
+                let plan = without_order(rows.clone()).map_err(|error| fault(planned, &error))?;
+                (Behaviour::Appends(rows), plan, schema, Vec::new())
+            }
+            Maintenance::Upsert { unique_key } => {
+                let key = key_columns(planned, &table, unique_key)?;
+                let fields: Vec<_> = schema.fields().iter().cloned().chain([order_field()]).collect();
+                (Behaviour::Changes, self.new_rows(planned)?, Arc::new(Schema::new(fields)), key)
+            }
+        };
+        self.behaviour.insert(relation, behaviour);
+        Ok(Some(Choice {
+            table,
+            plan,
+            schema,
+            key,
+        }))
+    }
+
+    fn behaviour_of(&self, relation: &Relation) -> Behaviour {
+        // What the run does not write may change at any time.
+        self.behaviour.get(relation).cloned().unwrap_or(Behaviour::Changes)
+    }
+
+    fn is_static(&self, relation: &Relation) -> bool {
+        matches!(self.behaviour_of(relation), Behaviour::Static)
+    }
+
+    /// Refuses calls that a replay would answer differently.
+    fn repeatable(&mut self, planned: &'a PlannedModel) -> Result<(), Diagnostic> {
+        let Some(call) = unrepeatable(&planned.plan).map_err(|error| fault(planned, &error))? else {
+            return Ok(());
+        };
+        let model = &planned.model;
+        if let Some((line, column)) = find_call(&planned.statement, &call.function) {
+            self.reported.insert(&model.name);
+            return Err(Diagnostic::at(
+                model.sql.locate(line, column),
+                format!("`{}` in model `{}`, which reads a stream", call.function, model.name),
+            )
+            .help(call.help));
+        }
+        if self.reported.iter().any(|view| self.reads(planned, view)) {
+            return Ok(());
+        }
+        // It came with a macro or a keyword such as `current_date`: the model is known, not the place.
+        self.reported.insert(&model.name);
+        Err(Diagnostic::at(
+            model.sql.locate(1, 1),
+            format!("`{}` in model `{}`, which reads a stream", call.function, model.name),
+        )
+        .help(call.help))
+    }
+
+    fn new_rows(&self, planned: &PlannedModel) -> Result<LogicalPlan, Diagnostic> {
+        over_new_rows(&planned.plan, &|relation| self.behaviour_of(relation))
+            .map_err(|refusal| self.refused(planned, refusal))
+    }
+
+    fn refused(&self, planned: &PlannedModel, refusal: NotRowWise) -> Diagnostic {
+        let model = &planned.model;
+        match refusal {
+            NotRowWise::Operator(operator) => {
+                let (location, of) = match self.find(planned, operator) {
+                    Some((at, (line, column))) if at.model.name != model.name => (
+                        at.model.sql.locate(line, column),
+                        format!(", read by incremental model `{}`,", model.name),
+                    ),
+                    found => {
+                        let (line, column) = found.map_or((1, 1), |(_, place)| place);
+                        (model.sql.locate(line, column), format!(" in incremental model `{}`", model.name))
+                    }
+                };
+                let message = format!("{}{of} cannot be computed from new rows alone", operator.name());
+                Diagnostic::at(location, message).help(operator.help())
+            }
+            NotRowWise::Changes(relation) => Diagnostic::at(
+                model.sql.locate(1, 1),
+                format!("incremental model `{}` reads {relation}, whose rows change", model.name),
+            )
+            .help("read the view or source that it is made from, or materialize this model as `table`"),
+            NotRowWise::Plan(error) => fault(planned, &error),
+        }
+    }
+
+    /// Where the operator stands: in the model, or in a view that it reads, nearest first.
+    fn find<'b>(&'b self, planned: &'b PlannedModel, operator: Operator) -> Option<(&'b PlannedModel, (usize, usize))> {
+        let here = operator.find(&planned.statement).map(|place| (planned, place));
+        here.or_else(|| {
+            let views = self.graph.models.iter().rev();
+            views
+                .filter(|view| view.model.materialized.is_inlined() && self.reads(planned, &view.model.name))
+                .find_map(|view| Some((view, operator.find(&view.statement)?)))
+        })
+    }
+
+    /// Whether a model reads another one, directly or through others.
+    fn reads(&self, planned: &PlannedModel, name: &str) -> bool {
+        planned.model.depends_on.iter().any(|dependency| match dependency {
+            Dependency::Model(read) => {
+                read == name || self.graph.model(read).is_some_and(|read| self.reads(read, name))
+            }
+            _ => false,
+        })
+    }
+}
+
+/// A model that states its maintenance must have it.
+fn expected(planned: &PlannedModel, maintenance: &Maintenance) -> Result<(), Diagnostic> {
+    let model = &planned.model;
+    let Some(expected) = model.factmill.maintenance else {
+        return Ok(());
+    };
+    if expected.as_str() == maintenance.as_str() {
+        return Ok(());
+    }
+    let place = model.factmill.location.clone().unwrap_or_else(|| model.sql.locate(1, 1));
+    let why = match maintenance {
+        Maintenance::Static => "it reads no stream, so it is computed once",
+        Maintenance::Rebuild { .. } => "it is materialized as `table`; `incremental` makes it append or upsert",
+        Maintenance::Append => "it is incremental without a `unique_key`",
+        Maintenance::Upsert { .. } => "it is incremental with a `unique_key`",
+    };
+    let message = format!(
+        "model `{}` expects maintenance `{}` and gets `{}`",
+        model.name,
+        expected.as_str(),
+        maintenance.as_str()
+    );
+    Err(Diagnostic::at(place, message).help(why))
+}
+
+fn key_columns(planned: &PlannedModel, table: &Table, unique_key: &[String]) -> Result<Vec<usize>, Diagnostic> {
+    let index = |key: &String| {
+        let found = table.columns.iter().position(|column| column.name == *key);
+        found.ok_or_else(|| {
+            let unknown = Diagnostic::at(
+                planned.model.sql.locate(1, 1),
+                format!("unique_key `{key}` is not a column of model `{}`", planned.model.name),
+            );
+            match nearest(key, table.columns.iter().map(|column| &column.name[..])) {
+                Some(nearest) => unknown.help(format!("did you mean `{nearest}`?")),
+                None => unknown,
+            }
+        })
+    };
+    unique_key.iter().map(index).collect()
+}
+
+fn without_order(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let columns = plan.schema().columns();
+    let user = columns.into_iter().filter(|column| column.name != ORDER_COLUMN);
+    let exprs: Vec<_> = user.map(Expr::Column).collect();
+    LogicalPlanBuilder::from(plan).project(exprs)?.build()
+}
+
+fn fault(planned: &PlannedModel, error: &DataFusionError) -> Diagnostic {
+    Diagnostic::at(
+        planned.model.sql.locate(1, 1),
+        format!("model `{}`: {}", planned.model.name, error.strip_backtrace()),
+    )
+}
+
+/// The sources of these names.
+pub(crate) fn declared<'a>(sources: &'a [ProjectSource], names: &[&SourceName]) -> Vec<&'a ProjectSource> {
+    sources.iter().filter(|source| names.contains(&&source.name)).collect()
+}

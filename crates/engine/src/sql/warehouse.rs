@@ -1,0 +1,145 @@
+//! The warehouse as a catalog: its tables, and the project's views and seeds where it has no table
+//! of that name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, MemTable, SchemaProvider, TableProvider};
+use datafusion::datasource::ViewTable;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::LogicalPlan;
+use factmill_core::table::TableName;
+use factmill_project::{Model, Project, ProjectSource};
+
+use super::SqlError;
+use crate::error::Work;
+use crate::graph::Graph;
+use crate::inputs::Inputs;
+use crate::placeholder::Relation;
+use crate::reading::{ReaderTable, external};
+use crate::seed::SeedRows;
+use crate::session::{self, Memory};
+
+#[derive(Debug)]
+pub(super) struct WarehouseCatalog(Arc<Tables>);
+
+#[derive(Debug)]
+struct Tables {
+    inputs: Inputs,
+    in_warehouse: BTreeSet<TableName>,
+    /// Plans that read placeholders, bound when a query names the view.
+    views: BTreeMap<TableName, LogicalPlan>,
+    seeds: BTreeMap<TableName, SeedRows>,
+    contracts: Vec<ProjectSource>,
+}
+
+impl WarehouseCatalog {
+    pub(super) async fn open(
+        project: &Project,
+        models: &[Model],
+        inputs: Inputs,
+        memory: &Memory,
+    ) -> Result<Self, SqlError> {
+        let in_warehouse = inputs.warehouse.list().await.map_err(SqlError::Warehouse)?;
+        let state = session::state(memory, 1).map_err(|error| SqlError::Engine(error.into()))?;
+        let (graph, _) = Graph::plan(project, models, state).await;
+        let views = graph
+            .models
+            .into_iter()
+            .filter(|planned| planned.model.materialized.is_inlined())
+            .map(|planned| (planned.model.relation, planned.plan));
+        let seeds = project.seeds.iter().filter_map(|seed| SeedRows::read(project, seed).ok());
+        Ok(Self(Arc::new(Tables {
+            inputs,
+            in_warehouse: in_warehouse.into_iter().collect(),
+            views: views.collect(),
+            seeds: seeds.map(|seed| (seed.table.name.clone(), seed)).collect(),
+            contracts: project.sources.clone(),
+        })))
+    }
+
+    /// Every relation, sorted, each once.
+    pub(super) fn names(&self) -> impl Iterator<Item = &TableName> {
+        self.0.names()
+    }
+}
+
+impl Tables {
+    fn names(&self) -> impl Iterator<Item = &TableName> {
+        let all: BTreeSet<&TableName> =
+            self.in_warehouse.iter().chain(self.views.keys()).chain(self.seeds.keys()).collect();
+        all.into_iter()
+    }
+
+    async fn table(&self, name: &TableName) -> Result<Option<Arc<dyn TableProvider>>> {
+        if self.in_warehouse.contains(name) {
+            let reader = self.inputs.warehouse.table(name).await.map_err(external)?;
+            return Ok(reader.map(|reader| Arc::new(ReaderTable(reader)) as _));
+        }
+        if let Some(plan) = self.views.get(name) {
+            let known = |relation: &Relation| match relation {
+                Relation::Table(name) if !self.in_warehouse.contains(name) => self.seed(name),
+                _ => None,
+            };
+            let bound = self.inputs.bind(&Work::Query, plan.clone(), &self.contracts, &known).await;
+            let plan = bound.map_err(|error| DataFusionError::External(Box::new(error)))?;
+            return Ok(Some(Arc::new(ViewTable::new(plan, None))));
+        }
+        Ok(self.seed(name))
+    }
+
+    fn seed(&self, name: &TableName) -> Option<Arc<dyn TableProvider>> {
+        let seed = self.seeds.get(name)?;
+        let rows = MemTable::try_new(seed.rows.schema(), vec![vec![seed.rows.clone()]]).ok()?;
+        Some(Arc::new(rows))
+    }
+}
+
+impl CatalogProvider for WarehouseCatalog {
+    fn schema_names(&self) -> Vec<String> {
+        let schemas: BTreeSet<String> = self.0.names().map(|name| name.schema.clone()).collect();
+        schemas.into_iter().collect()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        self.0.names().any(|table| table.schema == name).then(|| {
+            Arc::new(WarehouseSchema {
+                name: name.to_owned(),
+                tables: Arc::clone(&self.0),
+            }) as _
+        })
+    }
+}
+
+#[derive(Debug)]
+struct WarehouseSchema {
+    name: String,
+    tables: Arc<Tables>,
+}
+
+impl WarehouseSchema {
+    fn table_of(&self, name: &str) -> TableName {
+        TableName {
+            schema: self.name.clone(),
+            name: name.to_owned(),
+        }
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for WarehouseSchema {
+    fn table_names(&self) -> Vec<String> {
+        let of_schema = self.tables.names().filter(|table| table.schema == self.name);
+        of_schema.map(|table| table.name.clone()).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        self.tables.table(&self.table_of(name)).await
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        let name = self.table_of(name);
+        self.tables.names().any(|table| *table == name)
+    }
+}

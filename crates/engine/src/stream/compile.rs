@@ -1,0 +1,191 @@
+//! From a project's models to the plans of a stream.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SessionState, TaskContext};
+use factmill_core::diagnostic::{Diagnostic, Diagnostics};
+use factmill_core::position::SourceName;
+use factmill_core::table::{Maintenance, Table, TableName};
+use factmill_project::{Job, Model, Project, ProjectSource};
+
+use super::compiled::CompiledModel;
+use super::epoch_rows::EpochTable;
+use super::rebuild::Rebuild;
+use super::{SourceInput, StaticTable, StreamPlan};
+use crate::error::Work;
+use crate::graph::Graph;
+use crate::maintenance::{Choice, choose, declared};
+use crate::placeholder::{Relation, bind};
+use crate::rows::with_schema;
+use crate::session::{self, Memory};
+
+impl StreamPlan {
+    /// Compiles the models of a job and computes those that read no stream.
+    ///
+    /// # Errors
+    /// Everything that is wrong in the models' SQL and YAML, at once, each with its place.
+    pub async fn compile(project: &Project, job: &Job, memory: &Memory) -> Result<Self, Diagnostics> {
+        let models = project.job_models(job)?;
+        Self::compile_models(project, job, &models, memory).await
+    }
+
+    /// Compiles models that were rendered for the job already.
+    pub(crate) async fn compile_models(
+        project: &Project,
+        job: &Job,
+        models: &[Model],
+        memory: &Memory,
+    ) -> Result<Self, Diagnostics> {
+        let state = stream_state(memory).map_err(|error| engine_fault(&error))?;
+        let (graph, mut wrong) = Graph::plan(project, models, state).await;
+        let names: Vec<_> = job.sources.iter().map(|read| &read.source).collect();
+        let sources = declared(&project.sources, &names);
+        let (choices, refused) = choose(&graph, &sources);
+        wrong.extend(refused);
+
+        let mut compiler = Compiler {
+            state: &graph.state,
+            tables: Vec::new(),
+            rows: BTreeMap::new(),
+            sources: HashMap::new(),
+            inputs: HashMap::new(),
+            models: Vec::new(),
+            statics: Vec::new(),
+            rebuilds: Vec::new(),
+        };
+        for source in sources {
+            compiler.source(source).map_err(|error| {
+                Diagnostic::at(
+                    source.location.clone(),
+                    format!("source {}: {}", source.name, error.strip_backtrace()),
+                )
+            })?;
+        }
+        for seed in &graph.seeds {
+            let added = compiler.unchanging(seed.table.clone(), vec![seed.rows.clone()]);
+            added.map_err(|error| engine_fault(&error))?;
+        }
+        for choice in choices {
+            let model = choice.table.model.clone();
+            if let Err(error) = compiler.model(choice).await {
+                let place = graph.model(&model).map(|planned| planned.model.sql.locate(1, 1));
+                wrong.push(Diagnostic {
+                    location: place,
+                    message: format!("model `{model}`: {}", error.strip_backtrace()),
+                    help: None,
+                });
+                // What reads its rows would fail for want of them.
+                break;
+            }
+        }
+        let plan = Self {
+            tables: compiler.tables.into(),
+            models: compiler.models.into_iter().map(Arc::new).collect(),
+            statics: compiler.statics,
+            rebuilds: compiler.rebuilds,
+            inputs: compiler.inputs,
+            unchanging: compiler.rows,
+            rebuild_state: session::state(memory, 1).map_err(|error| engine_fault(&error))?,
+            contracts: project.sources.clone(),
+            state: graph.state.clone(),
+        };
+        Diagnostics::finish(wrong, plan)
+    }
+}
+
+/// A session for plans that run often on few rows.
+fn stream_state(memory: &Memory) -> Result<SessionState> {
+    let mut state = session::state(memory, 1)?;
+    let options = state.config_mut().options_mut();
+    // Nothing below a join reads its filters, and making them costs each epoch.
+    options.optimizer.enable_dynamic_filter_pushdown = false;
+    options.optimizer.enable_join_dynamic_filter_pushdown = false;
+    Ok(state)
+}
+
+struct Compiler<'a> {
+    state: &'a SessionState,
+    tables: Vec<Table>,
+    /// Rows of the relations that do not change.
+    rows: BTreeMap<TableName, Arc<MemTable>>,
+    sources: HashMap<SourceName, Arc<EpochTable>>,
+    inputs: HashMap<SourceName, SourceInput>,
+    models: Vec<CompiledModel>,
+    statics: Vec<StaticTable>,
+    rebuilds: Vec<Rebuild>,
+}
+
+impl Compiler<'_> {
+    fn source(&mut self, source: &ProjectSource) -> Result<()> {
+        let table = Arc::new(EpochTable::new(source.name.clone(), &source.schema));
+        let input = SourceInput::new(table.as_ref(), source.schema.event_time.as_deref())?;
+        self.inputs.insert(source.name.clone(), input);
+        self.sources.insert(source.name.clone(), table);
+        Ok(())
+    }
+
+    fn unchanging(&mut self, table: Table, rows: Vec<RecordBatch>) -> Result<()> {
+        let schema = crate::columns::arrow_schema(&table.columns);
+        let memory = MemTable::try_new(schema, vec![rows.clone()])?;
+        self.rows.insert(table.name.clone(), Arc::new(memory));
+        self.statics.push(StaticTable {
+            table: self.tables.len(),
+            rows,
+        });
+        self.tables.push(table);
+        Ok(())
+    }
+
+    async fn model(&mut self, choice: Choice) -> Result<()> {
+        let index = self.tables.len();
+        match choice.table.maintenance {
+            Maintenance::Static => {
+                let rows = self.compute(&choice).await?;
+                return self.unchanging(choice.table, rows);
+            }
+            Maintenance::Rebuild { every } => self.rebuilds.push(Rebuild {
+                table: index,
+                every,
+                work: Work::model(&choice.table.model),
+                plan: choice.plan,
+                schema: choice.schema,
+            }),
+            Maintenance::Append | Maintenance::Upsert { .. } => {
+                let plan = bind(choice.plan, &mut |relation| self.bound(relation))?;
+                let work = Work::model(&choice.table.model);
+                let compiled =
+                    CompiledModel::new(self.state, work, index, choice.key, choice.schema, &plan).await?;
+                self.models.push(compiled);
+            }
+        }
+        self.tables.push(choice.table);
+        Ok(())
+    }
+
+    /// The rows of a relation that does not change, or the leaf that reads an epoch's records.
+    fn bound(&self, relation: &Relation) -> Result<Arc<dyn TableProvider>> {
+        let found: Option<Arc<dyn TableProvider>> = match relation {
+            Relation::Table(name) => self.rows.get(name).map(|rows| Arc::clone(rows) as _),
+            Relation::Records(name) => self.sources.get(name).map(|rows| Arc::clone(rows) as _),
+            Relation::Source(_) => None,
+        };
+        found.ok_or_else(|| DataFusionError::Internal(format!("{relation} has no rows in this stream")))
+    }
+
+    /// The rows of a model that reads no stream.
+    async fn compute(&self, choice: &Choice) -> Result<Vec<RecordBatch>> {
+        let plan = bind(choice.plan.clone(), &mut |relation| self.bound(relation))?;
+        let plan = self.state.create_physical_plan(&plan).await?;
+        let context = Arc::new(TaskContext::from(self.state));
+        let batches = datafusion::physical_plan::collect(plan, context).await?;
+        batches.iter().map(|batch| Ok(with_schema(batch, &choice.schema)?)).collect()
+    }
+}
+
+fn engine_fault(error: &DataFusionError) -> Diagnostics {
+    Diagnostic::bare(format!("the SQL engine did not start: {}", error.strip_backtrace())).into()
+}

@@ -1,0 +1,128 @@
+//! One model's physical plan, made once and run each epoch.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::execution::SessionState;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::{ExecutionPlan, collect};
+
+use super::epoch_rows::EpochScan;
+use crate::error::{ModelError, Work};
+use crate::newest::{check_keys, newest_by_key};
+use crate::rows::with_schema;
+
+/// A join's kept hash table keeps its counters too, so it is built anew after this many epochs:
+/// rare enough to cost nothing, often enough for the counters to stay small.
+const EPOCHS_BETWEEN_RESETS: u64 = 1024;
+
+/// A model's plan over new rows.
+#[derive(Debug)]
+pub(super) struct CompiledModel {
+    work: Work,
+    /// Index in the job's tables.
+    pub(super) table: usize,
+    /// Columns of the `unique_key`, whose newest rows are kept; empty where all rows are. The order
+    /// of records is then the last column.
+    key: Vec<usize>,
+    schema: SchemaRef,
+    plan: Arc<dyn ExecutionPlan>,
+    runs: AtomicU64,
+}
+
+impl CompiledModel {
+    pub(super) async fn new(
+        state: &SessionState,
+        work: Work,
+        table: usize,
+        key: Vec<usize>,
+        schema: SchemaRef,
+        plan: &LogicalPlan,
+    ) -> Result<Self> {
+        let mut plan = state.create_physical_plan(plan).await?;
+        if plan.properties().partitioning.partition_count() > 1 {
+            plan = Arc::new(CoalescePartitionsExec::new(plan));
+        }
+        Ok(Self {
+            work,
+            table,
+            key,
+            schema,
+            plan,
+            runs: AtomicU64::new(0),
+        })
+    }
+
+    /// The model's rows over the epoch in `context`.
+    pub(super) async fn run(&self, context: Arc<TaskContext>) -> std::result::Result<RecordBatch, ModelError> {
+        let failed = |error: DataFusionError| ModelError::running(&self.work, error);
+        let plan = self.fresh().map_err(failed)?;
+        let batches = collect(plan, context).await.map_err(failed)?;
+        self.finish(&batches)
+    }
+
+    /// Joins the parts of an epoch.
+    fn finish(&self, batches: &[RecordBatch]) -> std::result::Result<RecordBatch, ModelError> {
+        let failed = |error: datafusion::arrow::error::ArrowError| ModelError::running(&self.work, error.into());
+        let batches = batches
+            .iter()
+            .map(|batch| with_schema(batch, &self.schema))
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .map_err(failed)?;
+        let rows = match &batches[..] {
+            [only] => only.clone(),
+            several => concat_batches(&self.schema, several).map_err(failed)?,
+        };
+        if self.key.is_empty() {
+            return Ok(rows);
+        }
+        check_keys(&rows, &self.key, &self.work)?;
+        newest_by_key(&rows, &self.key, self.schema.fields().len() - 1).map_err(failed)
+    }
+
+    /// The plan, ready to run once more.
+    ///
+    /// Operators start anew, except hash joins whose build side does not change: their table is
+    /// built once and probed in every epoch.
+    fn fresh(&self) -> Result<Arc<dyn ExecutionPlan>> {
+        let keep_tables = self.runs.fetch_add(1, Ordering::Relaxed) % EPOCHS_BETWEEN_RESETS != 0;
+        Arc::clone(&self.plan)
+            .transform_up(|node| {
+                if keep_tables && builds_on_unchanging(&node) {
+                    let children = node.children().into_iter().cloned().collect();
+                    let kept = node.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep))?;
+                    return Ok(Transformed::yes(kept));
+                }
+                Ok(Transformed::yes(node.reset_state()?))
+            })
+            .data()
+    }
+}
+
+/// Whether the node is a hash join that only reads what it built from a relation that stays the
+/// same. Joins that keep unmatched rows of the build side mark what they matched in it.
+fn builds_on_unchanging(node: &Arc<dyn ExecutionPlan>) -> bool {
+    use datafusion::common::JoinType;
+    let Some(join) = node.downcast_ref::<HashJoinExec>() else {
+        return false;
+    };
+    matches!(join.partition_mode(), PartitionMode::CollectLeft)
+        && matches!(
+            join.join_type(),
+            JoinType::Inner | JoinType::Right | JoinType::RightSemi | JoinType::RightAnti
+        )
+        && !reads_epoch(join.left())
+}
+
+fn reads_epoch(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<EpochScan>() || plan.children().into_iter().any(reads_epoch)
+}

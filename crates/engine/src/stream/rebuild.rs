@@ -1,0 +1,56 @@
+//! Models that are recomputed as a whole, on a schedule.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::logical_expr::LogicalPlan;
+
+use super::StreamPlan;
+use crate::error::{ModelError, Work};
+use crate::inputs::Inputs;
+use crate::placeholder::Relation;
+use crate::rows::{Rows, start};
+
+/// A model that is recomputed as a whole.
+#[derive(Debug)]
+pub struct Rebuild {
+    /// Index in [`StreamPlan::tables`].
+    pub table: usize,
+    /// The least time between the starts of two rebuilds.
+    pub every: Duration,
+    pub(super) work: Work,
+    pub(super) plan: LogicalPlan,
+    pub(super) schema: SchemaRef,
+}
+
+impl StreamPlan {
+    /// The models that are recomputed on a schedule; each stands behind those that it reads.
+    pub fn rebuilds(&self) -> &[Rebuild] {
+        &self.rebuilds
+    }
+
+    /// Starts to recompute a model: sources from the lake, tables from the warehouse, views inlined.
+    ///
+    /// The rows have the table's columns in their order.
+    ///
+    /// # Errors
+    /// [`ModelError`], when an input cannot be read or a value cannot be computed; a failure while
+    /// rows are on their way comes with the stream.
+    pub async fn rebuild(&self, rebuild: &Rebuild, inputs: &Inputs) -> Result<Rows, ModelError> {
+        let known = |relation: &Relation| match relation {
+            Relation::Table(name) => self
+                .unchanging
+                .get(name)
+                .map(|rows| Arc::clone(rows) as Arc<dyn TableProvider>),
+            _ => None,
+        };
+        if let Some(lake) = &inputs.lake {
+            let registered = lake.register_store(self.rebuild_state.runtime_env());
+            registered.map_err(|error| ModelError::running(&rebuild.work, error))?;
+        }
+        let plan = inputs.bind(&rebuild.work, rebuild.plan.clone(), &self.contracts, &known).await?;
+        start(&self.rebuild_state, &rebuild.work, &plan, Arc::clone(&rebuild.schema)).await
+    }
+}
