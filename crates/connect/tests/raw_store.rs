@@ -94,7 +94,10 @@ async fn every_record_is_stored_whatever_it_says() {
     let stored = stored(&collection).await;
     assert_eq!(stored.len(), payloads.len());
     for (offset, (document, payload)) in stored.iter().zip(&payloads).enumerate() {
-        assert_eq!(document.get_str("_id").unwrap(), format!("{TOPIC}:3:{offset}"));
+        assert_eq!(
+            document.get_str("_id").unwrap(),
+            format!("{TOPIC}:3:{offset}")
+        );
         assert_eq!(document.get_i64("offset").unwrap(), offset as i64);
         match document.get("payload") {
             None => assert!(document.get_document("document").is_ok(), "{offset}"),
@@ -123,7 +126,11 @@ async fn writing_again_changes_nothing_and_other_content_is_refused() {
     let payloads = bytes(&[r#"{"amount":12.5,"at":{"city":"Lyon"}}"#, "{broken", "{}"]);
     store.write(&pulled(&payloads)).await.unwrap();
     // what a crash left: the first three are there, the rest is not
-    let more: Vec<_> = payloads.iter().cloned().chain(bytes(&["{\"n\":1}", "x"])).collect();
+    let more: Vec<_> = payloads
+        .iter()
+        .cloned()
+        .chain(bytes(&["{\"n\":1}", "x"]))
+        .collect();
     store.write(&pulled(&more)).await.unwrap();
     store.write(&pulled(&more)).await.unwrap();
     assert_eq!(stored(&collection).await.len(), 5);
@@ -133,7 +140,10 @@ async fn writing_again_changes_nothing_and_other_content_is_refused() {
         other[at] = Some(changed.as_bytes().to_vec());
         let error = store.write(&pulled(&other)).await.unwrap_err();
         assert!(matches!(&error, RawStoreError::Differs { .. }), "{error}");
-        assert!(error.to_string().contains(&format!("{TOPIC}:3:{at}")), "{error}");
+        assert!(
+            error.to_string().contains(&format!("{TOPIC}:3:{at}")),
+            "{error}"
+        );
         assert_eq!(error.kind(), ErrorKind::Internal);
     }
     assert_eq!(stored(&collection).await.len(), 5);
@@ -159,12 +169,16 @@ async fn a_server_that_is_away_is_named_without_the_password() {
     let url = format!(
         "mongodb://me:hunter2@{address}/?directConnection=true&serverSelectionTimeoutMS=500"
     );
-    let error = RawStore::connect(&url, "banking", "transactions").await.unwrap_err();
+    let error = RawStore::connect(&url, "banking", "transactions")
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
     assert!(error.to_string().contains(&address), "{error}");
     assert!(!format!("{error} {error:?}").contains("hunter2"));
 
-    let unreadable = RawStore::connect("mongodb://me:hunter/2@h", "a", "b").await.unwrap_err();
+    let unreadable = RawStore::connect("mongodb://me:hunter/2@h", "a", "b")
+        .await
+        .unwrap_err();
     assert_eq!(unreadable.kind(), ErrorKind::Configuration, "{unreadable}");
     assert!(!format!("{unreadable} {unreadable:?}").contains("hunter"));
 }

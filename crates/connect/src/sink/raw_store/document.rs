@@ -172,7 +172,9 @@ mod tests {
         for (at, payload) in payloads.iter().enumerate() {
             records.payloads.push(*payload);
             records.keys.push(Some(b"FR76"));
-            records.headers.push([("source", Some(&b"web"[..])), ("raw", Some(&b"\xff"[..]))]);
+            records
+                .headers
+                .push([("source", Some(&b"web"[..])), ("raw", Some(&b"\xff"[..]))]);
             records.partitions.push(0);
             records.offsets.push(40 + at as i64);
             records.timestamps.push(Some(1_700_000_000_123_000));
@@ -225,7 +227,15 @@ mod tests {
 
     #[test]
     fn a_json_object_is_a_document_and_anything_else_stays_bytes() {
-        let pulled = pulled(1, &[Some(br#"{"amount":"12.50"}"#), Some(b"{broken"), None, Some(b"")]);
+        let pulled = pulled(
+            1,
+            &[
+                Some(br#"{"amount":"12.50"}"#),
+                Some(b"{broken"),
+                None,
+                Some(b""),
+            ],
+        );
         let documents = documents(&pulled);
         let expected = doc! {
             "_id": "bank_data:3:40",
@@ -245,7 +255,11 @@ mod tests {
         assert_eq!(documents[1].get("payload"), Some(&binary(b"{broken")));
         assert_eq!(documents[2].get("payload"), Some(&Bson::Null));
         assert_eq!(documents[3].get("payload"), Some(&binary(b"")));
-        assert!(documents[1..].iter().all(|document| !document.contains_key("document")));
+        assert!(
+            documents[1..]
+                .iter()
+                .all(|document| !document.contains_key("document"))
+        );
     }
 
     #[test]

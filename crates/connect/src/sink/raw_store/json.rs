@@ -124,9 +124,7 @@ impl Translation<'_> {
             peek => {
                 let digits = self.json.known_number_bytes(peek)?;
                 let text = std::str::from_utf8(digits).map_err(|_| NoDocument)?;
-                Number::exact(text)
-                    .ok_or(NoDocument)?
-                    .append(self.writer)
+                Number::exact(text).ok_or(NoDocument)?.append(self.writer)
             }
         };
         self.writer.bytes[kind_at] = kind as u8;
@@ -185,9 +183,10 @@ pub(super) fn push_decimal(bytes: &mut Vec<u8>, number: u32) {
 /// The name of an array's item, for the few arrays that are short.
 pub(super) fn item_name(index: usize) -> Cow<'static, str> {
     const FIRST: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
-    FIRST
-        .get(index)
-        .map_or_else(|| Cow::Owned(index.to_string()), |name| Cow::Borrowed(*name))
+    FIRST.get(index).map_or_else(
+        || Cow::Owned(index.to_string()),
+        |name| Cow::Borrowed(*name),
+    )
 }
 
 #[cfg(test)]

@@ -124,7 +124,8 @@ impl RawStore {
     /// Inserts a batch; documents that are there already must be the same.
     async fn insert(&self, batch: Batch) -> Result<(), RawStoreError> {
         let (command, ranges) = batch.finish();
-        let raw = RawDocumentBuf::from_bytes(command.clone()).map_err(|_| self.answer("the command is no document"))?;
+        let raw = RawDocumentBuf::from_bytes(command.clone())
+            .map_err(|_| self.answer("the command is no document"))?;
         let answer = self
             .database
             .run_raw_command(raw)
