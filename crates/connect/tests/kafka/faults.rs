@@ -10,7 +10,7 @@ use rdkafka::producer::Producer;
 
 use factmill_testkit::{Kafka, unique_name};
 
-use super::topic::{Topic, send};
+use super::topic::Topic;
 use super::*;
 
 async fn refused(config: &KafkaConfig, read: KafkaRead) -> KafkaSourceError {
@@ -27,11 +27,7 @@ async fn brokers_that_do_not_answer_are_named_without_the_password() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = closed.local_addr().unwrap().to_string();
     drop(closed);
-    let topic = Topic {
-        name: "bank_data".into(),
-        brokers: address.clone(),
-    };
-    let mut config = config(&topic);
+    let mut config = KafkaConfig::new(&address);
     config.connect_timeout = Duration::from_secs(2);
     for (name, value) in [
         ("security.protocol", "SASL_PLAINTEXT"),
@@ -41,7 +37,7 @@ async fn brokers_that_do_not_answer_are_named_without_the_password() {
     ] {
         config.properties.insert(name.into(), value.into());
     }
-    let error = refused(&config, read(&topic)).await;
+    let error = refused(&config, read("bank_data")).await;
     assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
     assert!(error.to_string().contains(&address), "{error}");
     assert!(!format!("{error} {error:?} {config:?}").contains("hunter2"));
@@ -50,7 +46,7 @@ async fn brokers_that_do_not_answer_are_named_without_the_password() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bounded_read_of_no_topic_says_which() {
     let topic = Topic::named(Kafka::shared().await.unwrap(), unique_name("none"));
-    let error = refused(&config(&topic), bounded(&topic)).await;
+    let error = refused(&config(&topic), bounded(&topic.name)).await;
     assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
     assert!(error.to_string().contains(&topic.name), "{error}");
 }
@@ -64,7 +60,7 @@ async fn a_setting_that_librdkafka_refuses_is_named_without_its_value() {
     ] {
         let mut config = config(&topic);
         config.properties.insert(name.into(), value.into());
-        let error = refused(&config, read(&topic)).await;
+        let error = refused(&config, read(&topic.name)).await;
         assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
         assert!(error.to_string().contains(name), "{error}");
         assert!(
@@ -86,21 +82,16 @@ async fn a_broker_that_was_killed_is_read_on_where_it_was_left() {
     let positions = Arc::new(MemoryPositions::default());
     let small = KafkaRead {
         max_rows: 100,
-        ..read(&topic)
+        ..read(&topic.name)
     };
     let mut source = start(&topic, small, &positions).await;
     let mut seen = commit_rows(&mut source, &positions, 500).await;
     kafka.kill().unwrap();
     kafka.restart().await.unwrap();
-    let producer = topic.producer();
+    let producer = topic.producer(&[]);
     for number in 2_000..2_100 {
         let partition = number % 2;
-        send(
-            &producer,
-            &topic.name,
-            partition,
-            &format!("{partition}:{number}"),
-        );
+        topic.send(&producer, partition, &format!("{partition}:{number}"));
     }
     producer.flush(PATIENCE).unwrap();
     let left = 2_100 - seen.len();

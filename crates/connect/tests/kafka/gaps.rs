@@ -31,11 +31,11 @@ fn assert_gap(error: &BoxedError, parts: &[&str]) {
 }
 
 /// A topic of one partition with `rows` rows, all of them read.
-async fn read_topic(prefix: &str, rows: usize) -> (Topic, Arc<MemoryPositions>) {
+async fn read_topic(prefix: &str, rows: usize) -> (Topic<'static>, Arc<MemoryPositions>) {
     let topic = Topic::create(prefix, 1).await;
     topic.produce(1, 0, rows);
     let positions = Arc::new(MemoryPositions::default());
-    let mut source = start(&topic, bounded(&topic), &positions).await;
+    let mut source = start(&topic, bounded(&topic.name), &positions).await;
     assert_eq!(commit_to_end(&mut source, &positions).await.len(), rows);
     (topic, positions)
 }
@@ -45,7 +45,7 @@ async fn records_that_retention_took_are_a_gap() {
     let (topic, positions) = read_topic("retention", 10).await;
     topic.produce(1, 10, 90);
     topic.delete_below(70).await;
-    let mut source = start(&topic, read(&topic), &positions).await;
+    let mut source = start(&topic, read(&topic.name), &positions).await;
     let error = failure(&mut source).await;
     let way_out = format!("factmill positions {} accept-gap", topic.name);
     assert_gap(
@@ -68,7 +68,7 @@ async fn a_topic_that_was_created_again_is_a_gap_even_when_it_grew_past_the_posi
     topic.delete().await;
     topic.create_again(1).await;
     topic.produce(1, 0, 50);
-    let mut source = start(&topic, read(&topic), &positions).await;
+    let mut source = start(&topic, read(&topic.name), &positions).await;
     assert_gap(
         &failure(&mut source).await,
         &["position 10", "created again"],
@@ -78,7 +78,7 @@ async fn a_topic_that_was_created_again_is_a_gap_even_when_it_grew_past_the_posi
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_is_created_again_while_it_is_read_is_a_gap() {
     let (topic, positions) = read_topic("replaced", 10).await;
-    let mut source = start(&topic, read(&topic), &positions).await;
+    let mut source = start(&topic, read(&topic.name), &positions).await;
     topic.produce(1, 10, 1);
     commit_rows(&mut source, &positions, 1).await;
     topic.delete().await;
@@ -95,7 +95,7 @@ async fn records_that_are_deleted_while_they_wait_are_a_gap() {
     let positions = Arc::new(MemoryPositions::default());
     let small = KafkaRead {
         max_rows: 5,
-        ..read(&topic)
+        ..read(&topic.name)
     };
     let mut config = config(&topic);
     // little is read ahead, else it would be given out although it was deleted since

@@ -13,7 +13,7 @@ async fn a_partition_changes_hands_only_after_the_pull_in_flight() {
     let topic = Topic::create("revoke", 4).await;
     topic.produce(4, 0, 400);
     let positions = Arc::new(MemoryPositions::default());
-    let mut first = start(&topic, read(&topic), &positions).await;
+    let mut first = start(&topic, read(&topic.name), &positions).await;
     // the epoch in flight: taken, not committed
     let mut in_flight = vec![pull(&mut first).await];
     while in_flight
@@ -25,7 +25,7 @@ async fn a_partition_changes_hands_only_after_the_pull_in_flight() {
         in_flight.push(pull(&mut first).await);
     }
 
-    let mut second = start(&topic, read(&topic), &positions).await;
+    let mut second = start(&topic, read(&topic.name), &positions).await;
     let taker = {
         let positions = positions.clone();
         tokio::spawn(async move {
@@ -58,7 +58,7 @@ async fn sources_join_and_leave_and_every_row_comes_once() {
     let positions = Arc::new(MemoryPositions::default());
     let small = || KafkaRead {
         max_rows: 50,
-        ..read(&topic)
+        ..read(&topic.name)
     };
     let sender = {
         let topic = topic.clone();
@@ -109,11 +109,11 @@ async fn a_source_that_is_dropped_leaves_its_group_at_once() {
     let topic = Topic::create("leave", 2).await;
     topic.produce(2, 0, 10);
     let positions = Arc::new(MemoryPositions::default());
-    let mut first = start(&topic, read(&topic), &positions).await;
+    let mut first = start(&topic, read(&topic.name), &positions).await;
     let held = pull(&mut first).await;
     let began = std::time::Instant::now();
     drop(first);
-    let mut second = start(&topic, read(&topic), &positions).await;
+    let mut second = start(&topic, read(&topic.name), &positions).await;
     pull(&mut second).await;
     // far less than the session time-out of 45 seconds
     assert!(

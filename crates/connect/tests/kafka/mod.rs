@@ -22,15 +22,15 @@ use topic::Topic;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a test reads: the topic from its start, without end, at most 1,000 records a pull.
-fn read(topic: &Topic) -> KafkaRead {
+fn read(topic: &str) -> KafkaRead {
     KafkaRead {
         source: SourceName::new("banking", "transactions"),
-        topic: topic.name.clone(),
+        topic: topic.to_owned(),
         start: Start::Earliest,
         reader: Reader {
             target: "test".into(),
             // every test has a topic of its own, and so a group of its own
-            job: topic.name.clone(),
+            job: topic.to_owned(),
         },
         bounded: false,
         max_rows: 1_000,
@@ -39,22 +39,26 @@ fn read(topic: &Topic) -> KafkaRead {
     }
 }
 
-fn bounded(topic: &Topic) -> KafkaRead {
+fn bounded(topic: &str) -> KafkaRead {
     KafkaRead {
         bounded: true,
         ..read(topic)
     }
 }
 
-fn config(topic: &Topic) -> KafkaConfig {
-    let mut config = KafkaConfig::new(&topic.brokers);
+fn config(topic: &Topic<'_>) -> KafkaConfig {
+    let mut config = KafkaConfig::new(topic.kafka.brokers());
     config
         .properties
         .insert("topic.metadata.refresh.interval.ms".into(), "500".into());
     config
 }
 
-async fn start(topic: &Topic, read: KafkaRead, positions: &Arc<MemoryPositions>) -> KafkaSource {
+async fn start(
+    topic: &Topic<'_>,
+    read: KafkaRead,
+    positions: &Arc<MemoryPositions>,
+) -> KafkaSource {
     KafkaSource::start(&config(topic), read, positions.clone())
         .await
         .unwrap()

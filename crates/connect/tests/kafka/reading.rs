@@ -10,7 +10,7 @@ use factmill_core::source::{PositionStore, Source};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer};
 
-use super::topic::{Topic, send};
+use super::topic::Topic;
 use super::*;
 
 fn partition(number: i32) -> PartitionId {
@@ -21,7 +21,7 @@ fn partition(number: i32) -> PartitionId {
 }
 
 /// The incarnation that a source of the topic reads.
-async fn incarnation(topic: &Topic, positions: &Arc<MemoryPositions>) -> Incarnation {
+async fn incarnation(topic: &Topic<'_>, positions: &Arc<MemoryPositions>) -> Incarnation {
     let scratch = Arc::new(MemoryPositions::default());
     let mut source = start(topic, read(topic), &scratch).await;
     let identity = pull(&mut source).await.intervals[0]
@@ -37,7 +37,7 @@ async fn incarnation(topic: &Topic, positions: &Arc<MemoryPositions>) -> Incarna
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_headers_times_and_payloads_come_as_they_were_sent() {
     let topic = Topic::create("bytes", 1).await;
-    let producer = topic.producer();
+    let producer = topic.producer(&[]);
     let large = "x".repeat(5 << 20);
     let headers = || {
         OwnedHeaders::new()
@@ -68,7 +68,7 @@ async fn keys_headers_times_and_payloads_come_as_they_were_sent() {
     producer.flush(PATIENCE).unwrap();
 
     let positions = Arc::new(MemoryPositions::default());
-    let mut source = start(&topic, bounded(&topic), &positions).await;
+    let mut source = start(&topic, bounded(&topic.name), &positions).await;
     let mut payloads = Vec::new();
     let mut keys = Vec::new();
     let mut seen = Vec::new();
@@ -129,7 +129,7 @@ async fn reading_begins_at_the_stored_position() {
         },
     );
 
-    let mut source = start(&topic, bounded(&topic), &positions).await;
+    let mut source = start(&topic, bounded(&topic.name), &positions).await;
     let pull = pull(&mut source).await;
     assert_eq!(rows(&pull)[0], (0, 6, "0:6".into()));
     assert_eq!(intervals(&pull)[0].1, Some(6));
@@ -142,7 +142,7 @@ async fn latest_begins_behind_what_is_there_and_says_so_before_the_first_row() {
     let positions = Arc::new(MemoryPositions::default());
     let latest = KafkaRead {
         start: Start::Latest,
-        ..read(&topic)
+        ..read(&topic.name)
     };
     let mut source = start(&topic, latest.clone(), &positions).await;
     let first = pull(&mut source).await;
@@ -171,7 +171,7 @@ async fn latest_begins_behind_what_is_there_and_says_so_before_the_first_row() {
 async fn a_time_begins_at_its_first_record() {
     let topic = Topic::create("time", 2).await;
     let noon = chrono::Utc::now().timestamp_millis();
-    let producer = topic.producer();
+    let producer = topic.producer(&[]);
     for second in 0..10 {
         let record = BaseRecord::<(), str>::to(&topic.name)
             .partition(0)
@@ -183,7 +183,7 @@ async fn a_time_begins_at_its_first_record() {
     let positions = Arc::new(MemoryPositions::default());
     let at = KafkaRead {
         start: Start::At((noon + 6_000) * 1_000 + 1),
-        ..bounded(&topic)
+        ..bounded(&topic.name)
     };
     let mut source = start(&topic, at, &positions).await;
     let seen = commit_to_end(&mut source, &positions).await;
@@ -202,26 +202,21 @@ async fn a_partition_that_appears_later_is_read_from_its_beginning() {
     let positions = Arc::new(MemoryPositions::default());
     let latest = KafkaRead {
         start: Start::Latest,
-        ..read(&topic)
+        ..read(&topic.name)
     };
     let mut source = start(&topic, latest, &positions).await;
     let first = pull(&mut source).await;
     positions.commit(&first.intervals).unwrap();
     drop(first);
 
-    topic.grow(2).await;
-    super::until("the new partition takes records", async || {
-        topic
-            .client()
-            .create::<rdkafka::consumer::BaseConsumer>()
-            .is_ok_and(|consumer| {
-                use rdkafka::consumer::Consumer;
-                consumer.fetch_watermarks(&topic.name, 1, PATIENCE).is_ok()
-            })
+    topic.kafka.add_partitions(&topic.name, 2).await.unwrap();
+    until("the new partition takes records", async || {
+        let offsets = topic.kafka.offsets(&topic.name).await;
+        offsets.is_ok_and(|offsets| offsets.contains_key(&1))
     })
     .await;
-    let producer = topic.producer();
-    send(&producer, &topic.name, 1, "early");
+    let producer = topic.producer(&[]);
+    topic.send(&producer, 1, "early");
     producer.flush(PATIENCE).unwrap();
     assert_eq!(
         commit_rows(&mut source, &positions, 1).await,
@@ -232,11 +227,15 @@ async fn a_partition_that_appears_later_is_read_from_its_beginning() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bounded_read_ends_behind_aborted_and_before_open_transactions() {
     let topic = Topic::create("transactions", 2).await;
-    let producer = topic.transactional();
+    let producer = topic.producer(&[("transactional.id", &topic.name)]);
+    until("the coordinator is ready", async || {
+        producer.init_transactions(PATIENCE).is_ok()
+    })
+    .await;
     let transaction = |payload: &str, rows: usize| {
         producer.begin_transaction().unwrap();
         for _ in 0..rows {
-            send(&producer, &topic.name, 0, payload);
+            topic.send(&producer, 0, payload);
         }
     };
     transaction("kept", 20);
@@ -246,7 +245,7 @@ async fn a_bounded_read_ends_behind_aborted_and_before_open_transactions() {
     producer.abort_transaction(PATIENCE).unwrap();
 
     let positions = Arc::new(MemoryPositions::default());
-    let mut source = start(&topic, bounded(&topic), &positions).await;
+    let mut source = start(&topic, bounded(&topic.name), &positions).await;
     let seen = commit_to_end(&mut source, &positions).await;
     assert_eq!(seen.len(), 20);
     assert!(seen.iter().all(|(_, _, payload)| payload == "kept"));
@@ -261,26 +260,25 @@ async fn a_bounded_read_ends_behind_aborted_and_before_open_transactions() {
     );
     drop(source);
 
-    let mut again = start(&topic, bounded(&topic), &positions).await;
+    let mut again = start(&topic, bounded(&topic.name), &positions).await;
     assert!(next(&mut again).await.is_none(), "nothing is new");
     drop(again);
 
     transaction("open", 5);
     producer.flush(PATIENCE).unwrap();
     topic.produce(1, 0, 5);
-    let mut source = start(&topic, bounded(&topic), &positions).await;
+    let mut source = start(&topic, bounded(&topic.name), &positions).await;
     assert_eq!(commit_to_end(&mut source, &positions).await, []);
     drop(source);
     producer.commit_transaction(PATIENCE).unwrap();
 
-    let mut source = start(&topic, bounded(&topic), &positions).await;
+    let mut source = start(&topic, bounded(&topic.name), &positions).await;
     let seen = commit_to_end(&mut source, &positions).await;
     assert_eq!(
         seen.len(),
         10,
         "the records behind the open transaction waited for it"
     );
-    assert_eq!(topic.watermarks(0).1, 43);
     let stored = positions.get(&partition(0)).map(|position| position.cursor);
     assert_eq!(stored, Some(Cursor::Offset(43)));
 }
@@ -290,7 +288,7 @@ async fn a_bounded_read_ends_where_the_log_ended_at_its_start() {
     let topic = Topic::create("bounded", 2).await;
     topic.produce(2, 0, 100);
     let positions = Arc::new(MemoryPositions::default());
-    let mut source = start(&topic, bounded(&topic), &positions).await;
+    let mut source = start(&topic, bounded(&topic.name), &positions).await;
     let first = pull(&mut source).await;
     positions.commit(&first.intervals).unwrap();
     let mut seen = rows(&first);
@@ -310,7 +308,7 @@ async fn what_nobody_takes_waits_and_nothing_is_lost_or_read_twice() {
     let rows_sent = 30_000;
     topic.produce(3, 0, rows_sent);
     let positions = Arc::new(MemoryPositions::default());
-    let mut source = start(&topic, bounded(&topic), &positions).await;
+    let mut source = start(&topic, bounded(&topic.name), &positions).await;
     let mut seen = Vec::new();
     // long enough for the partitions to be paused, several times
     for _ in 0..3 {
@@ -336,7 +334,7 @@ async fn a_rewind_begins_again_at_the_stored_positions() {
     let topic = Topic::create("rewind", 2).await;
     topic.produce(2, 0, 5_000);
     let positions = Arc::new(MemoryPositions::default());
-    let mut source = start(&topic, bounded(&topic), &positions).await;
+    let mut source = start(&topic, bounded(&topic.name), &positions).await;
     let mut seen = commit_rows(&mut source, &positions, 1_000).await;
     for _ in 0..3 {
         drop(pull(&mut source).await);
@@ -355,7 +353,7 @@ async fn a_store_that_is_away_for_a_while_delays_the_start() {
     topic.produce(1, 0, 3);
     let positions = Arc::new(MemoryPositions::default());
     positions.failures.store(3, Ordering::SeqCst);
-    let mut source = start(&topic, bounded(&topic), &positions).await;
+    let mut source = start(&topic, bounded(&topic.name), &positions).await;
     assert_eq!(commit_to_end(&mut source, &positions).await.len(), 3);
 }
 
@@ -364,7 +362,7 @@ async fn a_stream_waits_for_its_topic() {
     let topic = Topic::create("late", 1).await;
     topic.delete().await;
     let positions = Arc::new(MemoryPositions::default());
-    let mut source = start(&topic, read(&topic), &positions).await;
+    let mut source = start(&topic, read(&topic.name), &positions).await;
     topic.create_again(1).await;
     topic.produce(1, 0, 3);
     assert_eq!(commit_rows(&mut source, &positions, 3).await.len(), 3);
@@ -375,7 +373,7 @@ async fn the_group_and_the_lag_follow_the_commits() {
     let topic = Topic::create("lag", 1).await;
     topic.produce(1, 0, 50);
     let positions = Arc::new(MemoryPositions::default());
-    let mut source = start(&topic, read(&topic), &positions).await;
+    let mut source = start(&topic, read(&topic.name), &positions).await;
     commit_rows(&mut source, &positions, 50).await;
     assert_eq!(source.lag(), [(partition(0), 0)].into());
     super::until("the group knows the offset", async || {

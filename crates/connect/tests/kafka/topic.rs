@@ -3,9 +3,6 @@
 use std::time::Duration;
 
 use factmill_testkit::{Kafka, unique_name};
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -13,88 +10,53 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::PATIENCE;
 
 /// A topic of a test.
-pub(super) struct Topic {
+pub(super) struct Topic<'a> {
     pub(super) name: String,
-    pub(super) brokers: String,
+    pub(super) kafka: &'a Kafka,
 }
 
-impl Topic {
+impl Topic<'static> {
     /// Creates a topic with a name of its own on the broker that tests share.
     pub(super) async fn create(prefix: &str, partitions: i32) -> Self {
-        Self::create_on(Kafka::shared().await.unwrap(), prefix, partitions).await
+        Topic::create_on(Kafka::shared().await.unwrap(), prefix, partitions).await
     }
+}
 
-    pub(super) async fn create_on(kafka: &Kafka, prefix: &str, partitions: i32) -> Self {
+impl<'a> Topic<'a> {
+    pub(super) async fn create_on(kafka: &'a Kafka, prefix: &str, partitions: i32) -> Self {
         let topic = Self::named(kafka, unique_name(prefix));
         topic.create_again(partitions).await;
         topic
     }
 
     /// A topic that need not exist.
-    pub(super) fn named(kafka: &Kafka, name: String) -> Self {
-        Self {
-            name,
-            brokers: kafka.brokers().to_owned(),
-        }
+    pub(super) fn named(kafka: &'a Kafka, name: String) -> Self {
+        Self { name, kafka }
     }
 
-    /// Creates the topic, after it was deleted, once the broker takes it.
+    /// Creates the topic, after it was deleted.
     pub(super) async fn create_again(&self, partitions: i32) {
-        super::until("the topic is created", async || {
-            let new = NewTopic::new(&self.name, partitions, TopicReplication::Fixed(1))
-                .set("max.message.bytes", "10000000");
-            let results = self.admin().create_topics([&new], &options()).await;
-            results.is_ok_and(|results| results.iter().all(Result::is_ok))
-        })
-        .await;
-        super::until("the topic has its partitions", async || {
-            let consumer = self.consumer();
-            let metadata = consumer.fetch_metadata(Some(&self.name), PATIENCE).unwrap();
-            let topic = &metadata.topics()[0];
-            topic.partitions().len() == partitions as usize
-                && (0..partitions).all(|at| self.watermarks_of(&consumer, at).is_some())
-        })
-        .await;
+        let large = [("max.message.bytes", "10000000")];
+        let created = self.kafka.create_topic_with(&self.name, partitions, &large);
+        created.await.unwrap();
     }
 
     pub(super) async fn delete(&self) {
-        let results = self.admin().delete_topics(&[&self.name], &options()).await;
-        results.unwrap().remove(0).unwrap();
-    }
-
-    pub(super) async fn grow(&self, partitions: usize) {
-        let new = NewPartitions::new(&self.name, partitions);
-        let results = self.admin().create_partitions([&new], &options()).await;
-        results.unwrap().remove(0).unwrap();
+        self.kafka.delete_topic(&self.name).await.unwrap();
     }
 
     /// Deletes the records of partition 0 below `offset`.
     pub(super) async fn delete_below(&self, offset: i64) {
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.name, 0, Offset::Offset(offset))
-            .unwrap();
-        let deleted = self
-            .admin()
-            .delete_records(&list, &options())
+        self.kafka
+            .delete_records(&self.name, 0, offset)
             .await
             .unwrap();
-        deleted.elements()[0].error().unwrap();
-    }
-
-    /// First offset and end for a reader of committed records.
-    pub(super) fn watermarks(&self, partition: i32) -> (i64, i64) {
-        self.watermarks_of(&self.consumer(), partition).unwrap()
-    }
-
-    fn watermarks_of(&self, consumer: &BaseConsumer, partition: i32) -> Option<(i64, i64)> {
-        consumer
-            .fetch_watermarks(&self.name, partition, PATIENCE)
-            .ok()
     }
 
     /// The offset that the group of this topic's job committed in Kafka, if any.
     pub(super) fn group_offset(&self, partition: i32) -> Option<i64> {
         let consumer: BaseConsumer = self
+            .kafka
             .client()
             .set("group.id", format!("factmill.test.{}", self.name))
             .create()
@@ -110,15 +72,10 @@ impl Topic {
 
     /// Sends `rows` payloads `<partition>:<number>` round the partitions, numbers from `first`.
     pub(super) fn produce(&self, partitions: i32, first: usize, rows: usize) {
-        let producer = self.producer();
+        let producer = self.producer(&[]);
         for number in first..first + rows {
             let partition = number as i32 % partitions;
-            send(
-                &producer,
-                &self.name,
-                partition,
-                &format!("{partition}:{number}"),
-            );
+            self.send(&producer, partition, &format!("{partition}:{number}"));
         }
         producer.flush(PATIENCE).unwrap();
     }
@@ -126,64 +83,31 @@ impl Topic {
     /// Sends `rows` payloads to partition 0, each in a batch of its own, which brokers hand out
     /// singly.
     pub(super) fn produce_one_by_one(&self, first: usize, rows: usize) {
-        let producer: BaseProducer = self
-            .client()
-            .set("batch.num.messages", "1")
-            .create()
-            .unwrap();
+        let producer = self.producer(&[("batch.num.messages", "1")]);
         for number in first..first + rows {
-            send(&producer, &self.name, 0, &format!("0:{number}"));
+            self.send(&producer, 0, &format!("0:{number}"));
         }
         producer.flush(PATIENCE).unwrap();
     }
 
-    pub(super) fn producer(&self) -> BaseProducer {
-        self.client()
-            .set("message.max.bytes", "10000000")
-            .create()
-            .unwrap()
+    /// A producer whose records go to partitions of the test's choice.
+    pub(super) fn producer(&self, settings: &[(&str, &str)]) -> BaseProducer {
+        let mut client = self.kafka.client();
+        client.set("message.max.bytes", "10000000");
+        for (name, value) in settings {
+            client.set(*name, *value);
+        }
+        client.create().unwrap()
     }
 
-    pub(super) fn transactional(&self) -> BaseProducer {
-        let producer: BaseProducer = self
-            .client()
-            .set("transactional.id", &self.name)
-            .create()
-            .unwrap();
-        producer.init_transactions(PATIENCE).unwrap();
-        producer
+    /// Sends one payload, making room in the producer's queue where it is full.
+    pub(super) fn send(&self, producer: &BaseProducer, partition: i32, payload: &str) {
+        let mut record = BaseRecord::<(), str>::to(&self.name)
+            .partition(partition)
+            .payload(payload);
+        while let Err((_, refused)) = producer.send(record) {
+            record = refused;
+            producer.poll(Duration::from_millis(10));
+        }
     }
-
-    pub(super) fn client(&self) -> ClientConfig {
-        let mut client = ClientConfig::new();
-        client
-            .set("bootstrap.servers", &self.brokers)
-            .set("isolation.level", "read_committed");
-        client
-    }
-
-    fn consumer(&self) -> BaseConsumer {
-        self.client().create().unwrap()
-    }
-
-    fn admin(&self) -> AdminClient<DefaultClientContext> {
-        self.client().create().unwrap()
-    }
-}
-
-/// Sends one payload, making room in the producer's queue where it is full.
-pub(super) fn send(producer: &BaseProducer, topic: &str, partition: i32, payload: &str) {
-    let mut record = BaseRecord::<(), str>::to(topic)
-        .partition(partition)
-        .payload(payload);
-    while let Err((_, refused)) = producer.send(record) {
-        record = refused;
-        producer.poll(Duration::from_millis(10));
-    }
-}
-
-fn options() -> AdminOptions {
-    AdminOptions::new()
-        .request_timeout(Some(PATIENCE))
-        .operation_timeout(Some(PATIENCE))
 }

@@ -106,7 +106,7 @@ impl Opener {
         if numbers.is_empty() {
             return Ok(Openings::default());
         }
-        let identity = self.identity_now(consumer)?;
+        let identity = self.identity_now(consumer, REQUEST)?;
         let source = &self.read.source;
         let incarnation = self.ask_store(self.positions.incarnation(source, &identity))?;
         let mut all = self.partitions(consumer)?;
@@ -156,19 +156,24 @@ impl Opener {
         })
     }
 
-    /// What the brokers call the topic's incarnation now.
+    /// What the brokers call the topic's incarnation now; asked for `patience` at most, twice.
     pub(super) fn identity_now<C: ConsumerContext>(
         &self,
         consumer: &BaseConsumer<C>,
+        patience: Duration,
     ) -> Result<String, KafkaSourceError> {
         let client = consumer.client();
         match &self.identity {
             Identity::Given(identity) => Ok(identity.clone()),
             Identity::Brokers => {
                 let topic = &self.read.topic;
-                let id = native::topic_id(client, topic, REQUEST)
+                let id = native::topic_id(client, topic, patience)
                     .map_err(|source| self.request("topic id", source))?;
-                let cluster = client.fetch_cluster_id(REQUEST).unwrap_or_default();
+                // brokers that have no id for their cluster do not answer; those that are away
+                // neither, so it must not be taken for an identity
+                let cluster = client
+                    .fetch_cluster_id(patience)
+                    .ok_or_else(|| self.request("cluster id", KafkaError::NoMessageReceived))?;
                 Ok(format!("{cluster}/{}", id.as_deref().unwrap_or(topic)))
             }
         }
