@@ -5,5 +5,7 @@
     reason = "a failed unwrap is a failed test"
 )]
 
+mod kafka;
 mod lake;
 mod postgres;
+mod raw_store;

@@ -36,7 +36,7 @@ pub struct KafkaConfig {
     pub brokers: String,
     /// More librdkafka settings: TLS, SASL, time-outs. Values may be secret and are never shown.
     pub properties: BTreeMap<String, String>,
-    /// What tells one life of the topic from the next.
+    /// What tells one incarnation of the topic from the next.
     pub identity: Identity,
     /// How long the first contact may take before the brokers count as unreachable.
     pub connect_timeout: Duration,
@@ -74,11 +74,10 @@ pub enum Identity {
     ///
     /// A stored position of another incarnation is a gap.
     Brokers,
-    /// A broker that lives no longer than this process, such as the embedded mock cluster.
-    ///
-    /// Stored positions of other incarnations have ended with their brokers: they are no gap, and
-    /// reading begins at the declared start.
-    Ephemeral(String),
+    /// This one, for a broker whose topic ids say nothing: the embedded mock cluster begins anew
+    /// with every start. Whoever gives it closes the incarnations before it in the position store,
+    /// else their positions are gaps like any other.
+    Given(String),
 }
 
 /// Where a job begins that has no stored position.

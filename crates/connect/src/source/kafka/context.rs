@@ -54,6 +54,11 @@ impl Context {
         }
     }
 
+    /// Whether no broker is known to answer.
+    pub(super) fn are_brokers_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+
     fn topic(&self) -> &str {
         &self.opener.read.topic
     }

@@ -106,7 +106,7 @@ impl Opener {
         if numbers.is_empty() {
             return Ok(Openings::default());
         }
-        let identity = self.identity_now(consumer)?;
+        let identity = self.identity_now(consumer, REQUEST)?;
         let source = &self.read.source;
         let incarnation = self.ask_store(self.positions.incarnation(source, &identity))?;
         let mut all = self.partitions(consumer)?;
@@ -138,7 +138,6 @@ impl Opener {
             let place = Place {
                 read: &self.read,
                 number,
-                identity: &self.identity,
                 incarnation: &incarnation,
                 log: logs[&number],
             };
@@ -157,19 +156,24 @@ impl Opener {
         })
     }
 
-    /// What the brokers call the topic's incarnation now.
+    /// What the brokers call the topic's incarnation now; asked for `patience` at most, twice.
     pub(super) fn identity_now<C: ConsumerContext>(
         &self,
         consumer: &BaseConsumer<C>,
+        patience: Duration,
     ) -> Result<String, KafkaSourceError> {
         let client = consumer.client();
         match &self.identity {
-            Identity::Ephemeral(identity) => Ok(identity.clone()),
+            Identity::Given(identity) => Ok(identity.clone()),
             Identity::Brokers => {
                 let topic = &self.read.topic;
-                let id = native::topic_id(client, topic, REQUEST)
+                let id = native::topic_id(client, topic, patience)
                     .map_err(|source| self.request("topic id", source))?;
-                let cluster = client.fetch_cluster_id(REQUEST).unwrap_or_default();
+                // brokers that have no id for their cluster do not answer; those that are away
+                // neither, so it must not be taken for an identity
+                let cluster = client
+                    .fetch_cluster_id(patience)
+                    .ok_or_else(|| self.request("cluster id", KafkaError::NoMessageReceived))?;
                 Ok(format!("{cluster}/{}", id.as_deref().unwrap_or(topic)))
             }
         }
@@ -317,7 +321,6 @@ fn gap(read: &KafkaRead, partition: i32, found: GapFound) -> Box<Gap> {
 struct Place<'a> {
     read: &'a KafkaRead,
     number: i32,
-    identity: &'a Identity,
     incarnation: &'a Incarnation,
     log: Log,
 }
@@ -339,7 +342,7 @@ impl Place<'_> {
         let same = |position: &Position| position.incarnation.identity == self.incarnation.identity;
         let stored = match (stored, offset) {
             (Some(position), Some(offset)) if same(position) => Some(offset),
-            (Some(position), Some(offset)) if *self.identity == Identity::Brokers => {
+            (Some(position), Some(offset)) => {
                 let found = GapFound::OtherIncarnation {
                     stored: offset,
                     before: position.incarnation.identity.clone(),
@@ -349,7 +352,7 @@ impl Place<'_> {
                 };
                 return Err(gap(self.read, self.number, found));
             }
-            // the broker of an ephemeral incarnation is gone, and its log with it
+            // a token is no position of a topic: nothing is stored
             _ => None,
         };
         let first = match (stored, started) {
@@ -413,7 +416,6 @@ mod tests {
     /// The opening of a partition whose log is `[10, 90)` in incarnation `c/now`.
     fn open(
         start: Start,
-        identity: &Identity,
         stored: Option<Position>,
         started: bool,
         at_time: Option<i64>,
@@ -434,7 +436,6 @@ mod tests {
         let place = Place {
             read: &read,
             number: 0,
-            identity,
             incarnation: &incarnation("c/now"),
             log: Log { start: 10, end: 90 },
         };
@@ -446,7 +447,7 @@ mod tests {
 
     #[test]
     fn without_a_position_the_declared_start_counts() {
-        let first = |start, at| open(start, &Identity::Brokers, None, false, at).unwrap();
+        let first = |start, at| open(start, None, false, at).unwrap();
         assert_eq!(first(Start::Earliest, None), (None, 10));
         assert_eq!(first(Start::Latest, None), (None, 90));
         assert_eq!(first(Start::At(5), Some(33)), (None, 33));
@@ -461,7 +462,7 @@ mod tests {
     fn a_stored_position_within_the_log_is_where_reading_goes_on() {
         for offset in [10, 50, 90] {
             let stored = Some(position("c/now", offset));
-            let opened = open(Start::Latest, &Identity::Brokers, stored, true, None);
+            let opened = open(Start::Latest, stored, true, None);
             assert_eq!(opened, Ok((Some(offset), offset)));
         }
     }
@@ -470,7 +471,7 @@ mod tests {
     fn a_stored_position_outside_the_log_is_a_gap() {
         let at = |offset| {
             let stored = Some(position("c/now", offset));
-            open(Start::Earliest, &Identity::Brokers, stored, true, None).unwrap_err()
+            open(Start::Earliest, stored, true, None).unwrap_err()
         };
         let (start, end) = (10, 90);
         assert_eq!(
@@ -494,24 +495,16 @@ mod tests {
     #[test]
     fn another_incarnation_is_a_gap_even_where_offsets_overlap() {
         let stored = || Some(position("c/before", 50));
-        let found = open(Start::Earliest, &Identity::Brokers, stored(), false, None).unwrap_err();
+        let found = open(Start::Earliest, stored(), false, None).unwrap_err();
         assert!(matches!(
             found,
             GapFound::OtherIncarnation { stored: 50, .. }
         ));
-
-        let ephemeral = Identity::Ephemeral("c/now".into());
-        let opened = open(Start::Earliest, &ephemeral, stored(), false, None);
-        assert_eq!(
-            opened,
-            Ok((None, 10)),
-            "the old broker ended, nothing is lost"
-        );
     }
 
     #[test]
     fn a_partition_that_appeared_later_is_read_whole_or_not_at_all() {
-        let found = open(Start::Latest, &Identity::Brokers, None, true, None).unwrap_err();
+        let found = open(Start::Latest, None, true, None).unwrap_err();
         assert!(
             matches!(
                 found,

@@ -38,6 +38,9 @@ const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// How often a quiet read makes sure that the topic is still the same.
 const LOOK_AT_IDENTITY_EVERY: Duration = Duration::from_secs(30);
 
+/// How long that may hold polling up.
+const LOOK_AT_IDENTITY: Duration = Duration::from_secs(2);
+
 /// How often a topic that does not exist is looked for.
 const LOOK_FOR_TOPIC_EVERY: Duration = Duration::from_secs(1);
 
@@ -388,7 +391,8 @@ impl Poller {
 
     /// Now and then makes sure that the topic is still the same one.
     fn look_at_identity(&mut self) {
-        if self.identity_at.elapsed() >= LOOK_AT_IDENTITY_EVERY {
+        let due = self.identity_at.elapsed() >= LOOK_AT_IDENTITY_EVERY;
+        if due && !self.consumer.context().are_brokers_away() {
             self.compare_identity();
         }
     }
@@ -398,7 +402,7 @@ impl Poller {
     fn compare_identity(&mut self) {
         self.identity_at = Instant::now();
         let opener = &self.consumer.context().opener;
-        let Ok(now) = opener.identity_now(&self.consumer) else {
+        let Ok(now) = opener.identity_now(&self.consumer, LOOK_AT_IDENTITY) else {
             return;
         };
         let (before, reached) = {

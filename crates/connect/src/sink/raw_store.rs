@@ -1,1 +1,0 @@
-//! The raw store: every record as it came, in MongoDB.
