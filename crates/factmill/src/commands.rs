@@ -5,14 +5,22 @@ mod dead_letters;
 mod doctor;
 mod positions;
 mod produce;
+mod run;
+mod sql;
+mod stream;
 
+use std::sync::Arc;
+
+use factmill_connect::sink::lake;
 use factmill_connect::sink::postgres::Warehouse;
 use factmill_core::error::ExitCode;
+use factmill_engine::Inputs;
+use factmill_engine::lake::{Lake, LakeStore};
 
 use crate::cli::Command;
 use crate::config::Connections;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 
 /// Runs a command to its end.
 ///
@@ -25,7 +33,16 @@ pub(crate) async fn dispatch(command: Command, context: &Context) -> anyhow::Res
         Command::Doctor(arguments) => doctor::run(&arguments, context).await,
         Command::Positions(arguments) => positions::run(&arguments, context).await,
         Command::Produce(arguments) => produce::run(&arguments, context).await,
-        _ => anyhow::bail!("this command is not in this build yet"),
+        Command::Run(arguments) => match run::run(&arguments, context).await {
+            Ok(code) => Ok(code),
+            // dbt's verbs have dbt's codes: 2 for whatever kept them from running.
+            Err(error) => Ok(match failure::report(&context.printer, &error) {
+                ExitCode::Done => ExitCode::Done,
+                _ => ExitCode::Usage,
+            }),
+        },
+        Command::Sql(arguments) => sql::run(&arguments, context).await,
+        Command::Stream(arguments) => stream::run(&arguments, context).await,
     }
 }
 
@@ -42,4 +59,38 @@ async fn warehouse(connections: &Connections) -> anyhow::Result<Warehouse> {
         .map_err(Failure::classified)?;
     warehouse.migrate().await.map_err(Failure::classified)?;
     Ok(warehouse)
+}
+
+/// Opens lake and warehouse for reading, at the lake's newest snapshot.
+///
+/// # Errors
+/// When one of them cannot be had.
+async fn reading(connections: &Connections) -> anyhow::Result<Inputs> {
+    let warehouse = warehouse(connections).await?;
+    let (Some(settings), Some(place)) = (&connections.warehouse, &connections.lake) else {
+        return Err(Failure::usage("the profile has no `warehouse` or no `lake`").into());
+    };
+    let location = place.location().map_err(Failure::classified)?;
+    let store = location.object_store().map(|store| LakeStore {
+        url: bucket(&location.data_path()),
+        store,
+    });
+    // The catalog is made where no job has streamed yet: a lake without tables.
+    let client = warehouse.client().await.map_err(Failure::classified)?;
+    lake::Lake::open(&client, location)
+        .await
+        .map_err(Failure::classified)?;
+    let lake = Lake::connect(settings.url.expose(), store)
+        .await
+        .map_err(Failure::classified)?;
+    Ok(Inputs {
+        lake: Some(lake.newest().await.map_err(Failure::classified)?),
+        warehouse: Arc::new(warehouse),
+    })
+}
+
+/// `s3://bucket/` of `s3://bucket/prefix/`.
+fn bucket(url: &str) -> String {
+    let rest = url.trim_start_matches("s3://");
+    format!("s3://{}/", rest.split('/').next().unwrap_or_default())
 }

@@ -34,8 +34,9 @@ pub(crate) fn start(format: LogFormat, verbose: u8, printer: &Printer) {
         _ => "debug",
     };
     // Libraries speak of their own retries and shutdowns; what matters of them reaches us as errors.
-    let default =
-        format!("{level},librdkafka=error,rdkafka=error,sqlparser=warn,datafusion=warn,hyper=warn");
+    let default = format!(
+        "{level},librdkafka=error,rdkafka=error,sqlparser=warn,datafusion=warn,hyper=warn,tokio_postgres=warn,sqlx=warn"
+    );
     let filter =
         EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
     let writer = AboveLiveView(printer.live().clone());

@@ -10,9 +10,14 @@ mod config;
 mod context;
 mod embedded;
 mod failure;
+mod live_view;
 mod logging;
+mod metrics;
+mod metrics_server;
 mod printer;
 mod shutdown;
+mod stream;
+mod watch;
 mod workspace;
 
 use std::process;

@@ -42,7 +42,10 @@ fn project(factmill_yml: &str) -> TempDir {
         "models/_sources.yml",
         "sources:\n  - name: shop\n    tables:\n      - name: sales\n        columns:\n          - { name: id, data_type: text }\n",
     );
-    write("models/stg_sales.sql", "select id from {{ source('shop', 'sales') }}\n");
+    write(
+        "models/stg_sales.sql",
+        "select id from {{ source('shop', 'sales') }}\n",
+    );
     write(
         "jobs/shop.yml",
         "sources: { shop.sales: { kafka: { topic: sales, start: earliest }, format: json } }\nmodels: [stg_sales]\n",
@@ -60,7 +63,14 @@ fn every_command_has_help_with_examples() {
     assert_eq!(code(&help), 0);
     assert!(stdout(&help).contains("Exit codes:"));
     for command in [
-        "stream", "produce", "run", "sql", "dead-letters", "positions", "doctor", "completions",
+        "stream",
+        "produce",
+        "run",
+        "sql",
+        "dead-letters",
+        "positions",
+        "doctor",
+        "completions",
     ] {
         assert!(stdout(&help).contains(command), "{command}");
         let help = factmill(folder.path(), &[command, "--help"]);
@@ -74,13 +84,21 @@ fn every_command_has_help_with_examples() {
 fn the_version_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let version = factmill(folder.path(), &["--version"]);
-    assert!(stdout(&version).starts_with("factmill 0."), "{}", stdout(&version));
+    assert!(
+        stdout(&version).starts_with("factmill 0."),
+        "{}",
+        stdout(&version)
+    );
 }
 
 #[test]
 fn completions_are_scripts() {
     let folder = tempfile::tempdir().unwrap();
-    for (shell, mark) in [("bash", "complete -F"), ("zsh", "#compdef factmill"), ("fish", "complete -c factmill")] {
+    for (shell, mark) in [
+        ("bash", "complete -F"),
+        ("zsh", "#compdef factmill"),
+        ("fish", "complete -c factmill"),
+    ] {
         let script = factmill(folder.path(), &["completions", shell]);
         assert!(stdout(&script).contains(mark), "{shell}");
     }
@@ -94,7 +112,11 @@ fn wrong_use_is_2_and_says_what_was_meant() {
     assert!(stderr(&wrong).contains("'stream'"), "{}", stderr(&wrong));
     let nowhere = factmill(folder.path(), &["doctor"]);
     assert_eq!(code(&nowhere), 2);
-    assert!(stderr(&nowhere).contains("no factmill project here"), "{}", stderr(&nowhere));
+    assert!(
+        stderr(&nowhere).contains("no factmill project here"),
+        "{}",
+        stderr(&nowhere)
+    );
     let project = project("profiles: { embedded: { embedded: {} } }\n");
     let job = factmill(project.path(), &["positions", "shpo", "list"]);
     assert_eq!(code(&job), 2);
@@ -103,7 +125,9 @@ fn wrong_use_is_2_and_says_what_was_meant() {
 
 #[test]
 fn a_wrong_configuration_is_shown_whole_with_its_places() {
-    let project = project("profiles:\n  local:\n    kafka: { broker: x }\n    warehouse: { url: \"${DATABASE_URL}\" }\n    lake: { path: \"gs://x\" }\n");
+    let project = project(
+        "profiles:\n  local:\n    kafka: { broker: x }\n    warehouse: { url: \"${DATABASE_URL}\" }\n    lake: { path: \"gs://x\" }\n",
+    );
     let wrong = factmill(project.path(), &["doctor", "--profile", "local"]);
     assert_eq!(code(&wrong), 2);
     let expected = "\
@@ -119,17 +143,25 @@ error: factmill.yml:4:23: variable `DATABASE_URL` is not set
 #[test]
 fn an_unreachable_service_is_3_and_no_password_is_shown() {
     let project = project(NOWHERE);
-    let list = factmill(project.path(), &["positions", "shop", "list", "--profile", "local"]);
+    let list = factmill(
+        project.path(),
+        &["positions", "shop", "list", "--profile", "local"],
+    );
     assert_eq!(code(&list), 3, "{}", stderr(&list));
     assert!(stderr(&list).contains("127.0.0.1:1"), "{}", stderr(&list));
     assert!(!stderr(&list).contains("hunter2"), "{}", stderr(&list));
 
     let doctor = factmill(project.path(), &["doctor", "--profile", "local", "--json"]);
     assert_eq!(code(&doctor), 3, "{}", stderr(&doctor));
-    let checks: Vec<serde_json::Value> =
-        stdout(&doctor).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let checks: Vec<serde_json::Value> = stdout(&doctor)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let outcome = |subject: &str| {
-        let check = checks.iter().find(|check| check["subject"] == subject).unwrap();
+        let check = checks
+            .iter()
+            .find(|check| check["subject"] == subject)
+            .unwrap();
         check["outcome"].as_str().unwrap().to_owned()
     };
     assert_eq!(outcome("project"), "ok");
@@ -137,7 +169,11 @@ fn an_unreachable_service_is_3_and_no_password_is_shown() {
     assert_eq!(outcome("warehouse"), "unreachable");
     assert_eq!(outcome("lake"), "ok");
     assert!(!stdout(&doctor).contains("hunter2"));
-    assert!(checks.iter().all(|check| check["outcome"] == "ok" || check["mend"].is_string()));
+    assert!(
+        checks
+            .iter()
+            .all(|check| check["outcome"] == "ok" || check["mend"].is_string())
+    );
 }
 
 #[test]
@@ -150,5 +186,9 @@ fn there_is_no_broker_without_a_running_stream() {
     .unwrap();
     let produce = factmill(project.path(), &["produce", "shop", "--count", "1"]);
     assert_eq!(code(&produce), 3, "{}", stderr(&produce));
-    assert!(stderr(&produce).contains("start `factmill stream` first"), "{}", stderr(&produce));
+    assert!(
+        stderr(&produce).contains("start `factmill stream` first"),
+        "{}",
+        stderr(&produce)
+    );
 }

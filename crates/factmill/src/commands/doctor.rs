@@ -4,10 +4,11 @@ mod kafka;
 mod lake;
 mod mongo;
 mod report;
+mod tables;
 mod warehouse;
 
 use factmill_core::error::ExitCode;
-use factmill_project::Job;
+use factmill_project::{Job, Project};
 
 use self::report::{Check, Outcome, Report};
 use crate::cli::DoctorArgs;
@@ -45,14 +46,17 @@ pub(super) async fn run(arguments: &DoctorArgs, context: &Context) -> anyhow::Re
     checks.extend(project_report.into_checks());
 
     match workspace.profile(needs)? {
-        Profile::Servers(connections) => checks.extend(examine(&connections, &jobs).await),
+        Profile::Servers(connections) => {
+            checks.extend(examine(&connections, &workspace, &project, &jobs).await)
+        }
         Profile::Embedded(directory) => {
             let mut report = Report::of("embedded");
             match Access::open(&directory, "factmill doctor").await {
                 Ok(access) => {
                     report.ok("postgres", embedded::place(&access));
                     checks.extend(report.into_checks());
-                    checks.extend(examine(&access.connections(), &jobs).await);
+                    checks
+                        .extend(examine(&access.connections(), &workspace, &project, &jobs).await);
                     access.close().await?;
                 }
                 Err(error) => {
@@ -75,7 +79,12 @@ pub(super) async fn run(arguments: &DoctorArgs, context: &Context) -> anyhow::Re
 }
 
 /// Everything that these connections lead to, at the same time.
-async fn examine(connections: &Connections, jobs: &[&Job]) -> Vec<Check> {
+async fn examine(
+    connections: &Connections,
+    workspace: &Workspace,
+    project: &Project,
+    jobs: &[&Job],
+) -> Vec<Check> {
     let kafka = async {
         match &connections.kafka {
             Some(kafka) => kafka::examine(kafka, jobs).await.into_checks(),
@@ -101,5 +110,15 @@ async fn examine(connections: &Connections, jobs: &[&Job]) -> Vec<Check> {
         }
     };
     let (kafka, mongo, warehouse, lake) = tokio::join!(kafka, mongo, warehouse, lake);
-    [kafka, mongo, warehouse, lake].concat()
+    let mut checks = [kafka, mongo, warehouse, lake].concat();
+    for job in jobs {
+        let reader = workspace.reader(&job.name);
+        let settings = connections.warehouse.as_ref();
+        checks.extend(
+            tables::examine(project, job, &reader, settings)
+                .await
+                .into_checks(),
+        );
+    }
+    checks
 }

@@ -259,7 +259,8 @@ fn the_lake_is_a_folder_or_a_bucket() {
 
 #[test]
 fn the_schema_that_editors_use_is_current() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schemas/factmill.schema.json");
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schemas/factmill.schema.json");
     let schema = schemars::schema_for!(FactmillFile);
     let schema = format!("{}\n", serde_json::to_string_pretty(&schema).unwrap());
     if std::env::var_os("UPDATE_SCHEMAS").is_some() {

@@ -21,6 +21,9 @@ const DATABASE: &str = "factmill";
 /// data folder, and may install Postgres before.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a wait may last before the user is told of it.
+const SAY_SO: Duration = Duration::from_secs(1);
+
 /// How long MongoDB may take to start and to end.
 const MONGO_START: Duration = Duration::from_secs(30);
 const MONGO_END: Duration = Duration::from_secs(2);
@@ -228,10 +231,22 @@ impl Access {
     pub(crate) async fn close(self) -> Result<(), EmbeddedError> {
         match self {
             Self::Own(servers) => {
-                servers.unused().await?;
+                wait_until_unused(&servers).await?;
                 servers.end().await
             }
             Self::Joined { .. } => Ok(()),
+        }
+    }
+}
+
+async fn wait_until_unused(servers: &Servers) -> Result<(), FolderError> {
+    let alone = servers.unused();
+    tokio::pin!(alone);
+    tokio::select! {
+        alone = &mut alone => alone,
+        () = tokio::time::sleep(SAY_SO) => {
+            tracing::warn!("waiting for another command that uses the private Postgres; Ctrl-C ends it");
+            alone.await
         }
     }
 }

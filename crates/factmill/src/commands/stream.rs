@@ -1,0 +1,222 @@
+//! `stream`: a job's epochs, one after the other, until it is stopped or everything is read.
+
+mod private;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use factmill_connect::source::kafka::KafkaConfig;
+use factmill_core::error::{ErrorKind, ExitCode};
+use factmill_core::source::BoxedError;
+use factmill_produce::UnreadLimit;
+use factmill_project::{Job, Project};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::StreamArgs;
+use crate::config::{Connections, Needs, Profile};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::live_view::LiveView;
+use crate::metrics::Metrics;
+use crate::metrics_server::{self, Readiness, Telling};
+use crate::printer::{Printer, grouped};
+use crate::shutdown::Shutdown;
+use crate::stream::{self, OpenError, StreamOptions, Summary};
+use crate::watch::Watch;
+use crate::workspace::{Workspace, choose_job};
+
+/// How long epochs in flight may take to be committed once the run was asked to end. With the end of
+/// private servers behind it, all stays within five seconds.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// How often a view is redrawn although nothing came.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Runs it.
+///
+/// # Errors
+/// What is wrong in the project or the configuration, servers that are not there, and what made the
+/// job stop.
+pub(super) async fn run(arguments: &StreamArgs, context: &Context) -> anyhow::Result<ExitCode> {
+    let workspace = Workspace::open(context)?;
+    let project = workspace.project(&arguments.settings)?;
+    let job = choose_job(&project, arguments.job.as_deref())?;
+    let needs = Needs {
+        kafka: true,
+        mongo: job.raw_store.is_some(),
+        ..Needs::DATA
+    };
+    let profile = workspace.profile(needs)?;
+    let shutdown = Shutdown::listen(&workspace.printer)?;
+    let stop = shutdown.token().child_token();
+    if let Some(duration) = arguments.duration {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(duration).await;
+            stop.cancel();
+        });
+    }
+    let run = Run {
+        workspace: &workspace,
+        project: &project,
+        job,
+        arguments,
+        stop,
+    };
+    match profile {
+        Profile::Servers(connections) => {
+            let kafka = connections.kafka.as_ref().map(crate::config::Kafka::config);
+            let kafka = kafka.ok_or_else(|| Failure::usage("the profile has no `kafka`"))?;
+            run.epochs(&connections, kafka, None).await?;
+        }
+        Profile::Embedded(directory) => private::run(&run, &directory).await?,
+    }
+    Ok(ExitCode::Done)
+}
+
+/// One run of a job.
+struct Run<'a> {
+    workspace: &'a Workspace,
+    project: &'a Project,
+    job: &'a Job,
+    arguments: &'a StreamArgs,
+    /// Cancelled when the run shall end.
+    stop: CancellationToken,
+}
+
+impl Run<'_> {
+    /// Opens the job, runs its epochs, says what was done.
+    async fn epochs(
+        &self,
+        connections: &Connections,
+        kafka: KafkaConfig,
+        unread: Option<Arc<UnreadLimit>>,
+    ) -> anyhow::Result<()> {
+        let printer = &self.workspace.printer;
+        let telling = Arc::new(Telling::new(Metrics::new(&self.job.name)));
+        let server = serve(self.arguments.listen, &telling, printer).await?;
+        let live = printer.is_interactive() && !self.arguments.json;
+        let live = live.then(|| LiveView::show(printer, &self.job.name));
+        let watch = Watch::new(telling.clone(), live, unread);
+
+        let ended = tokio::select! {
+            ended = self.open_and_run(connections, kafka, &telling, &watch) => ended,
+            () = watch.keep_drawing(TICK) => unreachable!("it draws until it is dropped"),
+            () = self.out_of_time(&telling) => {
+                printer.note("the epoch in flight was dropped; the next start reads it again");
+                Ok(())
+            }
+        };
+        telling.set(Readiness::Ending);
+        server.cancel();
+        let summary = watch.summary(&self.job.name);
+        drop(watch);
+        print(printer, &summary, self.arguments.json)?;
+        ended
+    }
+
+    async fn open_and_run(
+        &self,
+        connections: &Connections,
+        kafka: KafkaConfig,
+        telling: &Telling,
+        watch: &Watch,
+    ) -> anyhow::Result<()> {
+        let (Some(warehouse), Some(lake)) = (&connections.warehouse, &connections.lake) else {
+            return Err(Failure::usage("the profile has no `warehouse` or no `lake`").into());
+        };
+        let reader = self.workspace.reader(&self.job.name);
+        let options = StreamOptions {
+            project: self.project,
+            job: self.job,
+            target: &reader.target,
+            kafka,
+            warehouse: warehouse.config(),
+            lake: lake
+                .location()
+                .map_err(|error| Failure::usage(crate::failure::chain(&error)))?,
+            mongo_url: connections.mongo.as_ref().map(|mongo| mongo.url.expose()),
+            once: self.arguments.once,
+        };
+        let mut job = tokio::select! {
+            opened = stream::open(options) => opened.map_err(open_failure)?,
+            () = self.stop.cancelled() => return Ok(()),
+        };
+        telling.set(Readiness::Ready);
+        let ended = stream::run(&mut job, &self.stop, watch).await;
+        match ended {
+            // A failure that would have been tried again, were the run not ending anyway.
+            Err(failure) if self.stop.is_cancelled() && is_passing(&failure) => {
+                tracing::warn!(
+                    reason = crate::failure::chain(&*failure),
+                    "ended while a failure was waited out"
+                );
+                Ok(())
+            }
+            ended => Ok(ended.map_err(Failure::boxed)?),
+        }
+    }
+
+    /// Comes back when the time for a graceful end is over.
+    async fn out_of_time(&self, telling: &Telling) {
+        self.stop.cancelled().await;
+        telling.set(Readiness::Ending);
+        tokio::time::sleep(GRACE).await;
+    }
+}
+
+fn is_passing(failure: &BoxedError) -> bool {
+    matches!(failure.kind(), ErrorKind::Transient | ErrorKind::Fenced)
+}
+
+fn open_failure(error: OpenError) -> anyhow::Error {
+    match error {
+        OpenError::Project(diagnostics) => diagnostics.into(),
+        other => Failure::classified(other).into(),
+    }
+}
+
+/// Serves what `telling` tells until the token is cancelled.
+async fn serve(
+    asked: Option<SocketAddr>,
+    telling: &Arc<Telling>,
+    printer: &Printer,
+) -> anyhow::Result<CancellationToken> {
+    let listener = metrics_server::bind(asked).await.map_err(|error| {
+        let place = asked.map_or("loopback".to_owned(), |address| address.to_string());
+        Failure::usage(format!(
+            "cannot listen on {place}: {error}; choose another --listen"
+        ))
+    })?;
+    printer.note(format_args!(
+        "metrics at http://{}/metrics",
+        listener.local_addr()?
+    ));
+    let shutdown = CancellationToken::new();
+    let served = metrics_server::serve(listener, telling.clone(), shutdown.clone());
+    tokio::spawn(async move {
+        if let Err(error) = served.await {
+            tracing::error!(%error, "metrics are not served any more");
+        }
+    });
+    Ok(shutdown)
+}
+
+fn print(printer: &Printer, summary: &Summary, json: bool) -> anyhow::Result<()> {
+    if json {
+        return printer.json(summary);
+    }
+    printer.line(format_args!(
+        "{}: {} rows read in {} epochs, {} rows written, {} dead letters, {:.1} s, {} rows/s, peak memory {} MiB",
+        summary.job,
+        grouped(summary.rows_in),
+        grouped(summary.epochs),
+        grouped(summary.rows_out),
+        grouped(summary.dead_letters),
+        summary.seconds,
+        grouped(summary.rows_per_second.round() as u64),
+        summary.peak_rss_bytes >> 20
+    ))?;
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! Watches a running stream: counts, measures, logs, draws.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use factmill_core::position::{PartitionId, SourceName};
+use factmill_core::source::Classified;
+use factmill_core::table::TableName;
+use factmill_produce::UnreadLimit;
+
+use crate::failure::chain;
+use crate::live_view::LiveView;
+use crate::metrics_server::{Readiness, Telling};
+use crate::stream::{EpochReport, Observer, Summary, Tally};
+
+/// How often progress is logged where no live view is drawn.
+const LOG_EVERY: Duration = Duration::from_secs(5);
+
+/// More undeclared fields than this are counted and not named: hostile data has no end of names.
+const NAMED_FIELDS: usize = 100;
+
+/// The one observer of a run.
+pub(crate) struct Watch {
+    telling: Arc<Telling>,
+    live: Option<LiveView>,
+    /// Told how far is committed, where a producer waits for it.
+    unread: Option<Arc<UnreadLimit>>,
+    told: Mutex<Told>,
+}
+
+struct Told {
+    tally: Tally,
+    logged_at: Instant,
+    logged_rows: u64,
+    rows: u64,
+    dead_letters: u64,
+    lag: HashMap<SourceName, i64>,
+    fields: HashSet<(SourceName, String)>,
+}
+
+impl Watch {
+    /// Watches from now on; without a live view, progress is logged.
+    pub(crate) fn new(
+        telling: Arc<Telling>,
+        live: Option<LiveView>,
+        unread: Option<Arc<UnreadLimit>>,
+    ) -> Self {
+        Self {
+            telling,
+            live,
+            unread,
+            told: Mutex::new(Told {
+                tally: Tally::begin(),
+                logged_at: Instant::now(),
+                logged_rows: 0,
+                rows: 0,
+                dead_letters: 0,
+                lag: HashMap::new(),
+                fields: HashSet::new(),
+            }),
+        }
+    }
+
+    /// What the run did until now.
+    pub(crate) fn summary(&self, job: &str) -> Summary {
+        self.told().tally.summary(job)
+    }
+
+    /// Redraws or logs although nothing came, until it is dropped.
+    pub(crate) async fn keep_drawing(&self, every: Duration) {
+        let mut interval = tokio::time::interval(every);
+        loop {
+            interval.tick().await;
+            match &self.live {
+                Some(live) => live.tick(),
+                None => self.told().log_progress(),
+            }
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Told {
+    fn log_progress(&mut self) {
+        let since = self.logged_at.elapsed();
+        if since < LOG_EVERY || self.rows == self.logged_rows {
+            return;
+        }
+        let rate = (self.rows - self.logged_rows) as f64 / since.as_secs_f64();
+        tracing::info!(
+            rows = self.rows,
+            rows_per_second = rate.round(),
+            lag = self.lag.values().sum::<i64>(),
+            dead_letters = self.dead_letters,
+            "progress"
+        );
+        self.logged_at = Instant::now();
+        self.logged_rows = self.rows;
+    }
+}
+
+impl Observer for Watch {
+    fn epoch(&self, report: &EpochReport) {
+        self.telling.metrics.epoch(report);
+        self.telling.set(Readiness::Ready);
+        if let Some(unread) = &self.unread {
+            for interval in &report.intervals {
+                // Kafka numbers its partitions and counts its records.
+                if let (Ok(partition), Some(next)) = (
+                    interval.partition().partition.parse(),
+                    interval.to().offset(),
+                ) {
+                    unread.consumed(partition, next);
+                }
+            }
+        }
+        let mut told = self.told();
+        told.tally.add(report);
+        told.rows += report.rows_in;
+        told.dead_letters += report.dead_letters;
+        match &self.live {
+            Some(live) => live.epoch(report),
+            None => told.log_progress(),
+        }
+    }
+
+    fn rebuilt(&self, table: &TableName, rows: u64, took: Duration) {
+        self.telling.metrics.rebuilt(table, rows, took);
+        tracing::debug!(%table, rows, seconds = took.as_secs_f64(), "rebuilt");
+    }
+
+    fn lag(&self, source: &SourceName, lag: &HashMap<PartitionId, i64>) {
+        self.telling.metrics.lag(source, lag);
+        self.told().lag.insert(source.clone(), lag.values().sum());
+        if let Some(live) = &self.live {
+            live.lag(source, lag);
+        }
+    }
+
+    fn undeclared(&self, source: &SourceName, path: &str, count: u64) {
+        self.telling.metrics.undeclared(source, count);
+        let mut told = self.told();
+        if told.fields.len() < NAMED_FIELDS && told.fields.insert((source.clone(), path.to_owned()))
+        {
+            tracing::warn!(%source, field = path, "a field is not declared and is left out; this is said once");
+        }
+    }
+
+    fn retrying(&self, failure: &dyn Classified, pause: Duration) {
+        self.telling.metrics.retrying();
+        self.telling.set(Readiness::Waiting);
+        let reason = chain(failure);
+        tracing::warn!(
+            reason,
+            pause_ms = pause.as_millis() as u64,
+            "trying again after a failure"
+        );
+        if let Some(live) = &self.live {
+            live.waiting(reason);
+        }
+    }
+
+    fn rewinding(&self, failure: &dyn Classified) {
+        self.telling.metrics.rewinding();
+        tracing::warn!(
+            reason = chain(failure),
+            "going back to the stored positions"
+        );
+    }
+}
