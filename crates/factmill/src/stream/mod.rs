@@ -1,0 +1,122 @@
+//! The epoch loop: pull → decode → transform → commit.
+//!
+//! Three stages run side by side, each a queue of one epoch ahead of the next, so the pull, decode
+//! and transform of epoch n+1 overlap the commit of epoch n. What a stage holds is bounded by the
+//! trigger's `max_bytes`; a full queue pauses the source.
+//!
+//! A failure never cancels a commit half-way: the stage that failed closes its queue, the others
+//! finish what they hold, and [`run`] then decides by [`policy`] whether to begin again at the
+//! stored positions or to stop.
+
+mod commit;
+mod observe;
+mod open;
+mod pull;
+mod rebuild;
+mod transform;
+
+pub(crate) use observe::{EpochReport, Observer, Summary};
+pub(crate) use open::{OpenError, StreamOptions, open};
+
+use std::time::Instant;
+
+use factmill_core::error::{Action, ErrorKind, backoff, policy};
+use factmill_core::source::{BoxedError, Source};
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use commit::Committer;
+use transform::Transformer;
+
+/// A job that is ready to run: every connection open, every model compiled, every table prepared.
+pub(crate) struct Job {
+    sources: Vec<pull::Decoding>,
+    transformer: Transformer,
+    committer: Committer,
+    rebuilds: rebuild::Rebuilds,
+}
+
+/// Runs epochs until a bounded read ends, `shutdown` is cancelled, or a person has to act.
+///
+/// On shutdown the epochs in flight are committed; the caller bounds how long that may take.
+///
+/// # Errors
+/// The failure that [`policy`] says to stop for, with what was done until then lost to nobody:
+/// committed epochs are in the warehouse.
+pub(crate) async fn run(job: &mut Job, shutdown: &CancellationToken, observer: &dyn Observer) -> Result<(), BoxedError> {
+    let mut failures = 0;
+    loop {
+        let began = Instant::now();
+        let Err(failure) = epochs(job, shutdown, observer).await else {
+            return job.rebuilds.finish(observer).await;
+        };
+        failures = if began.elapsed() > STEADY { 1 } else { failures + 1 };
+        match policy(failure.kind()) {
+            Action::Stop(_) => return Err(failure),
+            Action::Retry | Action::Rewind if shutdown.is_cancelled() => return Err(failure),
+            Action::Retry => observer.retrying(&*failure, backoff(failures)),
+            Action::Rewind => observer.rewinding(&*failure),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(backoff(failures)) => {}
+            () = shutdown.cancelled() => return Err(failure),
+        }
+        for decoding in &mut job.sources {
+            decoding.source.rewind().await?;
+        }
+    }
+}
+
+/// A run that lasted this long without a failure begins its count of failures anew.
+const STEADY: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// One stretch of epochs without a failure.
+async fn epochs(job: &mut Job, shutdown: &CancellationToken, observer: &dyn Observer) -> Result<(), BoxedError> {
+    let stop = shutdown.child_token();
+    let streamed = CancellationToken::new();
+    let (decoded, to_transform) = mpsc::channel(1);
+    let (transformed, to_commit) = mpsc::channel(1);
+    let (committed, _) = broadcast::channel(16);
+
+    let pulls = job.sources.iter_mut().map(|decoding| {
+        pull::pull_and_decode(decoding, decoded.clone(), committed.subscribe(), &stop, observer)
+    });
+    let pulls = futures::future::join_all(pulls);
+    let transform = transform::transform(&job.transformer, to_transform, transformed, observer);
+    let commit = commit::commit(&job.committer, to_commit, committed, &stop, observer);
+    let rebuilds = job.rebuilds.keep_current(&streamed, &stop, observer);
+    drop(decoded);
+
+    let stream = async {
+        let (pulled, transformed, committed) = tokio::join!(pulls, transform, commit);
+        streamed.cancel();
+        first_cause([committed, transformed].into_iter().chain(pulled))
+    };
+    let (stream, rebuilds) = tokio::join!(stream, rebuilds);
+    first_cause([stream, rebuilds].into_iter())
+}
+
+/// The failure that needs a person, if any, else the first one: a fenced commit must not hide that
+/// a source has a gap.
+fn first_cause(results: impl Iterator<Item = Result<(), BoxedError>>) -> Result<(), BoxedError> {
+    let mut failures: Vec<_> = results.filter_map(Result::err).collect();
+    failures.sort_by_key(|failure| !matches!(policy(failure.kind()), Action::Stop(_)));
+    match failures.into_iter().next() {
+        Some(failure) => Err(failure),
+        None => Ok(()),
+    }
+}
+
+/// A failure inside factmill itself, such as a task that ended without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the {stage} stage ended without an answer")]
+struct StageLost {
+    stage: &'static str,
+    source: tokio::task::JoinError,
+}
+
+impl factmill_core::source::Classified for StageLost {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Internal
+    }
+}

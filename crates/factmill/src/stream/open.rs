@@ -1,0 +1,193 @@
+//! From a job file to a job that is ready to run: connections, migrations, plans, tables, sources.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use factmill_connect::decode::{DecoderError, decoder};
+use factmill_connect::sink::lake::{Lake, LakeError, LakeLocation, LakeTable};
+use factmill_connect::sink::postgres::{Warehouse, WarehouseConfig, WarehouseError};
+use factmill_connect::sink::raw_store::{RawStore, RawStoreError};
+use factmill_connect::source::kafka::{self, KafkaConfig, KafkaRead, KafkaSource, KafkaSourceError};
+use factmill_core::diagnostic::{Diagnostic, Diagnostics};
+use factmill_core::epoch::Reader;
+use factmill_core::error::ErrorKind;
+use factmill_core::source::{BoxedError, Classified};
+use factmill_engine::{Memory, StreamPlan};
+use factmill_project::{Job as JobFile, Origin, Project, Start};
+
+use super::Job;
+use super::commit::Committer;
+use super::pull::Decoding;
+use super::rebuild::Rebuilds;
+use super::transform::Transformer;
+
+/// Everything a job is opened with.
+pub(crate) struct StreamOptions<'a> {
+    /// The project that declares the models.
+    pub(crate) project: &'a Project,
+    /// The job to run.
+    pub(crate) job: &'a JobFile,
+    /// The profile's name; part of the reader's.
+    pub(crate) target: &'a str,
+    pub(crate) kafka: KafkaConfig,
+    pub(crate) warehouse: WarehouseConfig,
+    pub(crate) lake: LakeLocation,
+    /// Where raw documents go; `None` leaves them out.
+    pub(crate) mongo_url: Option<&'a str>,
+    /// Read to the end that each partition has at start.
+    pub(crate) once: bool,
+}
+
+/// Why a job cannot start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// The project is wrong.
+    #[error(transparent)]
+    Project(#[from] Diagnostics),
+    /// The warehouse.
+    #[error(transparent)]
+    Warehouse(#[from] WarehouseError),
+    /// The lake.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// The raw store.
+    #[error(transparent)]
+    RawStore(#[from] RawStoreError),
+    /// Kafka.
+    #[error(transparent)]
+    Kafka(#[from] KafkaSourceError),
+    /// A source's contract.
+    #[error("source {source_name} cannot be decoded")]
+    Decoder {
+        source_name: String,
+        source: DecoderError,
+    },
+    /// A table that reads no stream could not be loaded.
+    #[error("cannot load table {table}")]
+    Static { table: String, source: BoxedError },
+}
+
+impl Classified for OpenError {
+    fn kind(&self) -> ErrorKind {
+        let kind = match self {
+            Self::Project(_) | Self::Decoder { .. } => ErrorKind::Configuration,
+            Self::Warehouse(error) => error.kind(),
+            Self::Lake(error) => error.kind(),
+            Self::RawStore(error) => error.kind(),
+            Self::Kafka(error) => error.kind(),
+            Self::Static { source, .. } => source.kind(),
+        };
+        // while a job starts, a service that does not answer is one that cannot be reached
+        if kind == ErrorKind::Transient { ErrorKind::Unreachable } else { kind }
+    }
+}
+
+/// Opens a job. Everything that can be refused is refused before the first record is read.
+///
+/// # Errors
+/// [`OpenError`]: what is wrong in the project, or which service does not do what the job needs.
+pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
+    let StreamOptions { project, job, .. } = options;
+    let reader = Reader {
+        target: options.target.to_owned(),
+        job: job.name.clone(),
+    };
+    let plan = Arc::new(StreamPlan::compile(project, job, &Memory::stream()).await?);
+
+    let warehouse = Warehouse::connect(options.warehouse).await?;
+    warehouse.migrate().await?;
+    let mut client = warehouse.client().await?;
+    let lake = Lake::open(&client, options.lake).await?.inline_rows(job.lake.inline_rows);
+    let generations = warehouse.prepare_tables(&reader, plan.tables()).await?;
+    load_statics(&warehouse, &reader, &plan).await?;
+
+    let raw_store = match (&job.raw_store, options.mongo_url) {
+        (Some(raw), Some(url)) => Some(RawStore::connect(url, &raw.database, &raw.collection).await?),
+        _ => None,
+    };
+
+    let positions = Arc::new(warehouse.positions_of(reader.clone()));
+    let mut sources = Vec::new();
+    let mut lake_tables = HashMap::new();
+    for declared in &job.sources {
+        let name = &declared.source;
+        let contract = project
+            .source(name)
+            .ok_or_else(|| Diagnostics::from(Diagnostic::bare(format!("source {name} is not declared"))))?;
+        let table = LakeTable {
+            schema: name.group().to_owned(),
+            name: name.table().to_owned(),
+            columns: contract.schema.arrow_schema(),
+        };
+        lake_tables.insert(name.clone(), lake.ensure_table(&mut client, &table).await?);
+        let decoder = decoder(declared.format, &contract.schema).map_err(|source| OpenError::Decoder {
+            source_name: name.to_string(),
+            source,
+        })?;
+        let Origin::Kafka { topic, start } = &declared.origin;
+        let read = KafkaRead {
+            source: name.clone(),
+            topic: topic.clone(),
+            start: begin(*start),
+            reader: reader.clone(),
+            bounded: options.once,
+            max_rows: job.trigger.max_rows,
+            max_bytes: job.trigger.max_bytes,
+            max_wait: job.trigger.max_wait,
+        };
+        sources.push(Decoding {
+            source: Box::new(KafkaSource::start(&options.kafka, read, positions.clone()).await?),
+            decoder: decoder.into(),
+        });
+    }
+
+    let (latest, committed) = tokio::sync::watch::channel(None);
+    let rebuilds = Rebuilds::new(project, job, &plan, &warehouse, &reader, lake.location(), committed);
+    let lake = Arc::new(lake);
+    Ok(Job {
+        sources,
+        transformer: Transformer {
+            plan: plan.clone(),
+            lake: lake.clone(),
+            lake_tables,
+            raw_store,
+        },
+        committer: Committer {
+            warehouse,
+            lake,
+            reader,
+            tables: plan.tables().clone(),
+            generations,
+            latest,
+        },
+        rebuilds,
+    })
+}
+
+/// Seeds and tables that read no stream are loaded as a whole before the first epoch.
+async fn load_statics(warehouse: &Warehouse, reader: &Reader, plan: &StreamPlan) -> Result<(), OpenError> {
+    for loaded in plan.statics() {
+        let table = &plan.tables()[loaded.table];
+        let rows = futures::stream::iter(loaded.rows.clone().into_iter().map(Ok));
+        warehouse
+            .load_shadow_and_swap(reader, table, Box::pin(rows))
+            .await
+            .map_err(|source| OpenError::Static {
+                table: table.name.to_string(),
+                source: Box::new(source),
+            })?;
+    }
+    Ok(())
+}
+
+fn begin(start: Start) -> kafka::Start {
+    match start {
+        Start::Earliest => kafka::Start::Earliest,
+        Start::Latest => kafka::Start::Latest,
+        Start::At(micros) => kafka::Start::At(micros),
+    }
+}
+
+/// How long a stopping run may take to commit what is in flight before it is dropped.
+pub(crate) const GRACE: Duration = Duration::from_secs(3);

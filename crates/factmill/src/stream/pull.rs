@@ -1,0 +1,94 @@
+//! Pull and decode: records become columns, broken ones dead letters.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use factmill_connect::decode::{Decoded, Decoder};
+use factmill_core::position::Interval;
+use factmill_core::source::{BoxedError, Pull, Source};
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::StageLost;
+use super::observe::Observer;
+
+/// A source and what turns its payloads into columns.
+pub(crate) struct Decoding {
+    pub(super) source: Box<dyn Source>,
+    pub(super) decoder: Arc<dyn Decoder>,
+}
+
+/// An epoch after decoding.
+pub(super) struct DecodedEpoch {
+    /// When its first record was handed over by the source.
+    pub(super) began: Instant,
+    pub(super) started_at: DateTime<Utc>,
+    pub(super) pull: Arc<Pull>,
+    pub(super) decoded: Decoded,
+    /// How long decoding took.
+    pub(super) decode: Duration,
+}
+
+/// Pulls until the source ends, `stop`, or the next stage is gone; then passes on what is still
+/// committed.
+pub(super) async fn pull_and_decode(
+    Decoding { source, decoder }: &mut Decoding,
+    next_stage: mpsc::Sender<DecodedEpoch>,
+    mut committed: broadcast::Receiver<Arc<[Interval]>>,
+    stop: &CancellationToken,
+    observer: &dyn Observer,
+) -> Result<(), BoxedError> {
+    loop {
+        let pull = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            () = next_stage.closed() => break,
+            Ok(intervals) = committed.recv() => {
+                acknowledge(source.as_mut(), &intervals, observer).await;
+                continue;
+            }
+            pull = source.next() => pull?,
+        };
+        let Some(pull) = pull else { break };
+        let epoch = decode(Arc::new(pull), decoder.clone()).await?;
+        if next_stage.send(epoch).await.is_err() {
+            break;
+        }
+    }
+    drop(next_stage);
+    while let Ok(intervals) = committed.recv().await {
+        acknowledge(source.as_mut(), &intervals, observer).await;
+    }
+    Ok(())
+}
+
+async fn acknowledge(source: &mut dyn Source, intervals: &[Interval], observer: &dyn Observer) {
+    let own: Vec<_> = intervals
+        .iter()
+        .filter(|interval| interval.partition().source == *source.name())
+        .cloned()
+        .collect();
+    if !own.is_empty() {
+        source.committed(&own).await;
+        observer.lag(source.name(), &source.lag());
+    }
+}
+
+async fn decode(pull: Arc<Pull>, decoder: Arc<dyn Decoder>) -> Result<DecodedEpoch, BoxedError> {
+    let (began, started_at) = (Instant::now(), Utc::now());
+    let work = move || {
+        let decoded = decoder.decode(&pull.source, &pull.pulled);
+        (pull, decoded)
+    };
+    let (pull, decoded) = tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|source| Box::new(StageLost { stage: "decode", source }) as BoxedError)?;
+    Ok(DecodedEpoch {
+        began,
+        started_at,
+        pull,
+        decoded,
+        decode: began.elapsed(),
+    })
+}

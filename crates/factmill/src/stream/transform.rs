@@ -1,0 +1,111 @@
+//! Transform: the job's models over the new rows, and the writes that cannot join the transaction.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use factmill_connect::sink::lake::{Lake, LakeTableRef, Staged};
+use factmill_connect::sink::raw_store::RawStore;
+use factmill_core::dead_letter::DeadLetter;
+use factmill_core::position::SourceName;
+use factmill_core::source::{BoxedError, Classified, Pull};
+use factmill_core::table::TableChange;
+use factmill_engine::StreamPlan;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::StageLost;
+use super::observe::{Observer, Phases};
+use super::pull::DecodedEpoch;
+
+/// Everything an epoch needs before its transaction.
+pub(crate) struct Transformer {
+    pub(super) plan: Arc<StreamPlan>,
+    pub(super) lake: Arc<Lake>,
+    /// The lake table of each of the job's sources.
+    pub(super) lake_tables: HashMap<SourceName, LakeTableRef>,
+    pub(super) raw_store: Option<RawStore>,
+}
+
+/// An epoch that only its commit is missing to.
+pub(super) struct TransformedEpoch {
+    pub(super) began: Instant,
+    pub(super) pull: Arc<Pull>,
+    pub(super) changes: Vec<TableChange>,
+    pub(super) dead_letters: Vec<DeadLetter>,
+    pub(super) lake: Vec<Staged>,
+    pub(super) started_at: DateTime<Utc>,
+    /// The phases that are behind it.
+    pub(super) phases: Phases,
+}
+
+/// Transforms epochs in their order until the stage before or after is gone.
+pub(super) async fn transform(
+    transformer: &Transformer,
+    mut epochs: mpsc::Receiver<DecodedEpoch>,
+    next_stage: mpsc::Sender<TransformedEpoch>,
+    observer: &dyn Observer,
+) -> Result<(), BoxedError> {
+    while let Some(epoch) = epochs.recv().await {
+        for (path, count) in &epoch.decoded.undeclared {
+            observer.undeclared(&epoch.pull.source, path, *count);
+        }
+        let transformed = transformer.epoch(epoch).await?;
+        if next_stage.send(transformed).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl Transformer {
+    async fn epoch(&self, epoch: DecodedEpoch) -> Result<TransformedEpoch, BoxedError> {
+        let DecodedEpoch { began, started_at, pull, decoded, decode } = epoch;
+        let rows = decoded.rows;
+
+        let models = timed("transform", {
+            let (plan, source, rows) = (self.plan.clone(), pull.source.clone(), rows.clone());
+            async move { plan.transform(vec![(source, rows)]).await }
+        });
+        let lake = timed("lake", {
+            let (lake, table) = (self.lake.clone(), self.lake_tables[&pull.source].clone());
+            async move { lake.write(&table, &rows).await }
+        });
+        let raw = async {
+            let began = Instant::now();
+            if let Some(raw_store) = &self.raw_store {
+                raw_store.write(&pull.pulled).await.map_err(|error| Box::new(error) as BoxedError)?;
+            }
+            Ok(began.elapsed())
+        };
+        let ((changes, transform), (staged, wrote_lake), wrote_raw) = tokio::try_join!(models, lake, raw)?;
+
+        Ok(TransformedEpoch {
+            began,
+            pull,
+            changes,
+            dead_letters: decoded.dead_letters,
+            lake: vec![staged],
+            started_at,
+            phases: Phases {
+                decode,
+                transform,
+                side_writes: wrote_lake.max(wrote_raw),
+                ..Phases::default()
+            },
+        })
+    }
+}
+
+/// Runs `work` on a task of its own, so that the stages use all cores, and says how long it took.
+async fn timed<T: Send + 'static, E: Classified>(
+    stage: &'static str,
+    work: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<(T, Duration), BoxedError> {
+    let began = Instant::now();
+    let done = AbortOnDropHandle::new(tokio::spawn(work))
+        .await
+        .map_err(|source| Box::new(StageLost { stage, source }) as BoxedError)?;
+    done.map(|value| (value, began.elapsed())).map_err(|error| Box::new(error) as BoxedError)
+}

@@ -1,0 +1,190 @@
+//! Every record is loaded once: through kills, rebalances, pauses and dead servers.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rustix::process::Signal;
+use tokio_postgres::Client;
+
+use crate::banking::Expected;
+use crate::world::{World, eventually, read_so_far};
+
+/// Small epochs, so that many commits can be hit.
+const SMALL_EPOCHS: [&str; 2] = ["--set", "trigger.max_rows=2000"];
+
+fn stream<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["stream", "banking"], SMALL_EPOCHS.as_slice(), more].concat()
+}
+
+fn produce(world: &World, count: &str, rate: &str) -> Result<()> {
+    world.run(&["produce", "banking", "--count", count, "--rate", rate, "--seed", "7", "--bad", "1"])?;
+    Ok(())
+}
+
+/// Facts, dead letters, raw store and lake hold each record once.
+async fn each_once(world: &World, warehouse: &Client) -> Result<()> {
+    let expected = Expected::of(&world.records()?);
+    expected.compare(warehouse, "banking").await?;
+    let raw = world.mongo.connect().await?.database("banking").collection::<mongodb::bson::Document>("transactions");
+    let documents = raw.count_documents(mongodb::bson::doc! {}).await?;
+    ensure!(documents == expected.records as u64, "{documents} raw documents of {} records", expected.records);
+    let lake: i64 = warehouse
+        .query_one(
+            "select s.record_count from lake.ducklake_table_stats s join lake.ducklake_table t using (table_id) \
+             where t.table_name = 'transactions'",
+            &[],
+        )
+        .await?
+        .get(0);
+    let good = expected.records - expected.broken.len();
+    ensure!(lake == good as i64, "the lake holds {lake} rows, {good} records are good");
+    joined_up(warehouse).await
+}
+
+/// The lineage has neither gap nor overlap.
+async fn joined_up(warehouse: &Client) -> Result<()> {
+    let row = warehouse
+        .query_one(
+            "select count(*) from (select from_position::bigint as \"from\", \
+                 lag(to_position::bigint) over (partition by source, partition, incarnation order by epoch) as \"before\" \
+             from factmill.epoch_intervals) i where \"before\" is not null and \"before\" <> \"from\"",
+            &[],
+        )
+        .await?;
+    let gaps: i64 = row.get(0);
+    ensure!(gaps == 0, "{gaps} intervals do not begin where the one before ended");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_25_random_moments() -> Result<()> {
+    const EVENTS: i64 = 200_000;
+    let seed: u64 = rand::rng().random();
+    eprintln!("kills are drawn from seed {seed}");
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let world = World::start().await?;
+    produce(&world, &EVENTS.to_string(), "max")?;
+    let warehouse = world.warehouse().await?;
+    let mut moments: Vec<i64> = (0..25).map(|_| random.random_range(0..EVENTS)).collect();
+    moments.sort_unstable();
+    for moment in moments {
+        let run = world.spawn(&stream(&[]))?;
+        world.read_at_least(&warehouse, moment).await.with_context(|| run.said().unwrap_or_default())?;
+        tokio::time::sleep(Duration::from_micros(random.random_range(0..20_000))).await;
+        run.kill()?;
+    }
+    world.run(&stream(&["--once"]))?;
+    each_once(&world, &warehouse).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_joins_and_leaves_under_load() -> Result<()> {
+    let world = World::start().await?;
+    world.kafka.create_topic(&world.topic, 8).await?;
+    produce(&world, "150000", "max")?;
+    let warehouse = world.warehouse().await?;
+    let first = world.spawn(&stream(&[]))?;
+    world.read_at_least(&warehouse, 20_000).await?;
+    let second = world.spawn(&stream(&[]))?;
+    world.read_at_least(&warehouse, 60_000).await?;
+    let (status, said) = second.end()?;
+    ensure!(status.success(), "the second process ended with {status}:\n{said}");
+    world.read_at_least(&warehouse, 90_000).await?;
+    let third = world.spawn(&stream(&[]))?;
+    world.read_at_least(&warehouse, 120_000).await?;
+    third.kill()?;
+    world.read_at_least(&warehouse, 150_000).await?;
+    let (status, said) = first.end()?;
+    ensure!(status.success(), "the first process ended with {status}:\n{said}");
+    each_once(&world, &warehouse).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_paused_past_its_session_is_fenced() -> Result<()> {
+    let world = World::start().await?;
+    produce(&world, "100000", "max")?;
+    let warehouse = world.warehouse().await?;
+    let paused = world.spawn(&stream(&[]))?;
+    world.read_at_least(&warehouse, 10_000).await?;
+    paused.signal(Signal::STOP)?;
+    let after = read_so_far(&warehouse).await?;
+    let heir = world.spawn(&stream(&[]))?;
+    // the group gives the partitions away once the session of the paused process has expired
+    world.read_at_least(&warehouse, (after + 30_000).min(100_000)).await?;
+    let (tables, snapshots) = state(&warehouse).await?;
+    paused.signal(Signal::CONT)?;
+    eventually("the paused process to notice", async || {
+        Ok(paused.said()?.contains("rewind") || paused.said()?.contains("fenced"))
+    })
+    .await?;
+    ensure!(state(&warehouse).await? >= (tables, snapshots), "tables and lake never go back");
+    world.read_at_least(&warehouse, 100_000).await?;
+    heir.end()?;
+    paused.end()?;
+    each_once(&world, &warehouse).await
+}
+
+async fn state(warehouse: &Client) -> Result<(i64, i64)> {
+    let row = warehouse
+        .query_one(
+            "select (select count(*) from banking.fct_transactions), (select max(snapshot_id) from lake.ducklake_snapshot)",
+            &[],
+        )
+        .await?;
+    Ok((row.get(0), row.get(1)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_dies_and_comes_back_under_load() -> Result<()> {
+    let world = World::start().await?;
+    if !world.kafka.restartable() {
+        eprintln!("skipped: this Kafka runs elsewhere");
+        return Ok(());
+    }
+    produce(&world, "100000", "max")?;
+    let warehouse = world.warehouse().await?;
+    let run = world.spawn(&stream(&[]))?;
+    world.read_at_least(&warehouse, 20_000).await?;
+    world.kafka.kill()?;
+    world.kafka.restart().await?;
+    world.read_at_least(&warehouse, 100_000).await.with_context(|| run.said().unwrap_or_default())?;
+    let (status, said) = run.end()?;
+    ensure!(status.success(), "ended with {status}:\n{said}");
+    each_once(&world, &warehouse).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_dies_and_comes_back_under_load() -> Result<()> {
+    let world = World::start().await?;
+    if !world.postgres.restartable() {
+        eprintln!("skipped: this Postgres runs elsewhere");
+        return Ok(());
+    }
+    produce(&world, "100000", "max")?;
+    let warehouse = world.warehouse().await?;
+    let run = world.spawn(&stream(&[]))?;
+    world.read_at_least(&warehouse, 20_000).await?;
+    world.postgres.kill()?;
+    world.postgres.restart().await?;
+    let warehouse = world.warehouse().await?;
+    world.read_at_least(&warehouse, 100_000).await.with_context(|| run.said().unwrap_or_default())?;
+    let (status, said) = run.end()?;
+    ensure!(status.success(), "ended with {status}:\n{said}");
+    each_once(&world, &warehouse).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_below_the_log_is_a_gap() -> Result<()> {
+    let world = World::start().await?;
+    produce(&world, "1000", "max")?;
+    world.run(&["stream", "banking", "--once"])?;
+    produce(&world, "1000", "max")?;
+    world.kafka.delete_records(&world.topic).await?;
+    let output = world.factmill(&["stream", "banking", "--once"]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(4), "ended with {}:\n{said}", output.status);
+    ensure!(said.contains(&world.topic) && said.contains("accept-gap"), "names the topic and the ways out:\n{said}");
+    Ok(())
+}

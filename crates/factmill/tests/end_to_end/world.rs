@@ -1,0 +1,279 @@
+//! Real servers, a copy of the shipped project, and the binary run against them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use factmill_testkit::{Kafka, Mongo, Postgres, TestDatabase, unique_name};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio_postgres::Client;
+
+use crate::banking::Record;
+
+/// End-to-end tests run one at a time: each keeps both cores busy, and their time-outs are real.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// How long anything may take that a test waits for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Servers, a fresh database and a fresh topic.
+pub(crate) struct World {
+    pub(crate) kafka: Kafka,
+    pub(crate) postgres: Postgres,
+    pub(crate) mongo: Mongo,
+    pub(crate) database: TestDatabase,
+    pub(crate) topic: String,
+    project: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// A run of the binary that has not ended.
+pub(crate) struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl World {
+    /// Starts all of it.
+    pub(crate) async fn start() -> Result<Self> {
+        let turn = ONE_AT_A_TIME.lock().await;
+        let (kafka, postgres, mongo) = tokio::try_join!(
+            Kafka::start_with(&[("group.min.session.timeout.ms", "1000"), ("group.initial.rebalance.delay.ms", "0")]),
+            Postgres::start_durable(),
+            Mongo::start(),
+        )?;
+        let database = postgres.create_database().await?;
+        let topic = unique_name("bank-data").replace('_', "-");
+        Ok(Self {
+            kafka,
+            postgres,
+            mongo,
+            database,
+            project: project_with_topic(&topic)?,
+            topic,
+            _turn: turn,
+        })
+    }
+
+    /// The binary with these arguments, on this world's servers.
+    pub(crate) fn factmill(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_factmill"));
+        command
+            .args(arguments)
+            .args(["--project-dir".as_ref(), self.project.path()])
+            .env("FACTMILL_PROFILE", "local")
+            .env("KAFKA_BROKERS", self.kafka.brokers())
+            .env("DATABASE_URL", self.database.url())
+            .env("MONGO_URL", self.mongo.url())
+            .env("LAKE_PATH", self.lake())
+            .env("RUST_BACKTRACE", "1")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the binary to its end; standard output of a success.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.factmill(arguments).output()?;
+        ensure!(
+            output.status.success(),
+            "factmill {} ended with {}:\n{}",
+            arguments.join(" "),
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Starts the binary and lets it run.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Result<Running> {
+        let log = self.project.path().join(unique_name("log"));
+        let output = fs::File::create(&log)?;
+        let child = self
+            .factmill(arguments)
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()?;
+        Ok(Running { child, log })
+    }
+
+    /// The lake's folder.
+    pub(crate) fn lake(&self) -> PathBuf {
+        self.project.path().join("lake")
+    }
+
+    /// The project's folder.
+    pub(crate) fn project(&self) -> &Path {
+        self.project.path()
+    }
+
+    /// A connection to the warehouse.
+    pub(crate) async fn warehouse(&self) -> Result<Client> {
+        self.database.connect().await
+    }
+
+    /// All records of the topic, aborted transactions left out.
+    pub(crate) fn records(&self) -> Result<Vec<Record>> {
+        let consumer: BaseConsumer = self
+            .kafka
+            .client()
+            .set("group.id", unique_name("reference"))
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed")
+            .create()?;
+        let metadata = consumer.fetch_metadata(Some(&self.topic), PATIENCE)?;
+        let partitions = metadata.topics()[0].partitions();
+        let mut assignment = TopicPartitionList::new();
+        let mut left = 0;
+        for partition in partitions {
+            let (low, high) = consumer.fetch_watermarks(&self.topic, partition.id(), PATIENCE)?;
+            left += high - low;
+            assignment.add_partition_offset(&self.topic, partition.id(), Offset::Beginning)?;
+        }
+        consumer.assign(&assignment)?;
+        let mut records = Vec::new();
+        while left > 0 {
+            let message = consumer.poll(PATIENCE).context("the topic ends early")??;
+            records.push(Record {
+                partition: message.partition(),
+                offset: message.offset(),
+                payload: message.payload().map(<[u8]>::to_vec),
+            });
+            left -= 1;
+        }
+        Ok(records)
+    }
+
+    /// Waits until the job's positions add up to at least `records`.
+    pub(crate) async fn read_at_least(&self, warehouse: &Client, records: i64) -> Result<()> {
+        eventually(&format!("{records} records read"), async || {
+            Ok(read_so_far(warehouse).await? >= records)
+        })
+        .await
+    }
+}
+
+/// How many records all jobs together have read, by their positions.
+pub(crate) async fn read_so_far(warehouse: &Client) -> Result<i64> {
+    let there: bool = warehouse
+        .query_one("select to_regclass('factmill.positions') is not null", &[])
+        .await?
+        .get(0);
+    if !there {
+        return Ok(0);
+    }
+    let row = warehouse
+        .query_one("select coalesce(sum(position::bigint), 0)::bigint from factmill.positions", &[])
+        .await?;
+    Ok(row.get(0))
+}
+
+/// Asks again and again until the answer is yes.
+pub(crate) async fn eventually(what: &str, mut asked: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !asked().await? {
+        if Instant::now() > deadline {
+            bail!("waited {PATIENCE:?} in vain for {what}");
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
+impl Running {
+    /// The process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL, and its end awaited.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+        let id = rustix::process::Pid::from_raw(self.child.id() as i32).context("a process id")?;
+        rustix::process::kill_process(id, signal)?;
+        Ok(())
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(mut self) -> Result<(ExitStatus, String)> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok((status, self.said()?));
+            }
+            ensure!(Instant::now() < deadline, "still runs after {PATIENCE:?}:\n{}", self.said()?);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Asks it to end and waits for it.
+    pub(crate) fn end(self) -> Result<(ExitStatus, String)> {
+        self.signal(rustix::process::Signal::TERM)?;
+        self.wait()
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn runs(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// All it printed so far.
+    pub(crate) fn said(&self) -> Result<String> {
+        Ok(fs::read_to_string(&self.log)?)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // gone already where the test waited for its end
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A copy of the shipped project that reads a topic of its own.
+fn project_with_topic(topic: &str) -> Result<tempfile::TempDir> {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folder = tempfile::tempdir()?;
+    for part in ["dbt_project.yml", "factmill.yml", "jobs", "models", "sql", "data/seeds"] {
+        copy(&shipped.join(part), &folder.path().join(part))?;
+    }
+    let file = |name| folder.path().join(name);
+    rewrite(&file("jobs/banking.yml"), "topic: bank_data", &format!("topic: {topic}"))?;
+    // the group forgets a killed process after a second instead of six
+    rewrite(
+        &file("factmill.yml"),
+        r#""${KAFKA_BROKERS:-127.0.0.1:9092}""#,
+        r#""${KAFKA_BROKERS}", properties: { session.timeout.ms: "1000", heartbeat.interval.ms: "250" }"#,
+    )?;
+    Ok(folder)
+}
+
+fn rewrite(file: &Path, from: &str, to: &str) -> Result<()> {
+    let text = fs::read_to_string(file)?;
+    ensure!(text.contains(from), "{} has no `{from}`", file.display());
+    fs::write(file, text.replace(from, to))?;
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if from.is_file() {
+        fs::create_dir_all(to.parent().context("a file lies in a folder")?)?;
+        fs::copy(from, to)?;
+        return Ok(());
+    }
+    for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
+        let entry = entry?;
+        copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
