@@ -46,7 +46,10 @@ impl BatchPlan {
         partitions: usize,
     ) -> Result<Self, Diagnostics> {
         let state = session::state(memory, partitions).map_err(|error| {
-            Diagnostic::bare(format!("the SQL engine did not start: {}", error.strip_backtrace()))
+            Diagnostic::bare(format!(
+                "the SQL engine did not start: {}",
+                error.strip_backtrace()
+            ))
         })?;
         let (graph, mut wrong) = Graph::plan(project, models, state).await;
         let sources: Vec<_> = project.sources.iter().collect();
@@ -84,15 +87,22 @@ impl BatchPlan {
         let work = Work::model(&choice.table.model);
         let failed = |error| ModelError::running(&work, error);
         if let Some(lake) = &inputs.lake {
-            lake.register_store(self.state.runtime_env()).map_err(failed)?;
+            lake.register_store(self.state.runtime_env())
+                .map_err(failed)?;
         }
         let known = |relation: &Relation| self.seed(relation);
-        let plan = inputs.bind(&work, choice.plan.clone(), &self.contracts, &known).await?;
+        let plan = inputs
+            .bind(&work, choice.plan.clone(), &self.contracts, &known)
+            .await?;
         if choice.key.is_empty() {
             return start(&self.state, &work, &plan, Arc::clone(&choice.schema)).await;
         }
-        let columns = choice.key.iter().map(|index| choice.schema.field(*index).name());
-        let by_key = columns.map(|column| Expr::Column(Column::new_unqualified(column)).sort(true, true));
+        let columns = choice
+            .key
+            .iter()
+            .map(|index| choice.schema.field(*index).name());
+        let by_key =
+            columns.map(|column| Expr::Column(Column::new_unqualified(column)).sort(true, true));
         let newest_first = Expr::Column(Column::new_unqualified(ORDER_COLUMN)).sort(false, false);
         let sorted = LogicalPlanBuilder::from(plan)
             .sort(by_key.chain([newest_first]))

@@ -20,7 +20,10 @@ const LONGEST_NAME: usize = 63;
 ///
 /// # Errors
 /// Every column that has no declared type, no usable name, or not the type that the YAML declares.
-pub(crate) fn columns(model: &Model, schema: &DFSchema) -> std::result::Result<Vec<Column>, Vec<Diagnostic>> {
+pub(crate) fn columns(
+    model: &Model,
+    schema: &DFSchema,
+) -> std::result::Result<Vec<Column>, Vec<Diagnostic>> {
     let start = model.sql.locate(1, 1);
     let mut wrong = Vec::new();
     let mut names = BTreeSet::new();
@@ -29,15 +32,21 @@ pub(crate) fn columns(model: &Model, schema: &DFSchema) -> std::result::Result<V
         let name = field.name();
         if !names.insert(name.as_str()) {
             wrong.push(
-                Diagnostic::at(start.clone(), format!("model `{}` has two columns `{name}`", model.name))
-                    .help("give one of them another name with `as`"),
+                Diagnostic::at(
+                    start.clone(),
+                    format!("model `{}` has two columns `{name}`", model.name),
+                )
+                .help("give one of them another name with `as`"),
             );
             continue;
         }
         if name.len() > LONGEST_NAME || name.is_empty() || name.starts_with("_factmill_") {
             wrong.push(
-                Diagnostic::at(start.clone(), format!("`{name}` cannot be the name of a column"))
-                    .help("give it a name with `as`: 1 to 63 bytes, not beginning with `_factmill_`"),
+                Diagnostic::at(
+                    start.clone(),
+                    format!("`{name}` cannot be the name of a column"),
+                )
+                .help("give it a name with `as`: 1 to 63 bytes, not beginning with `_factmill_`"),
             );
             continue;
         }
@@ -45,14 +54,19 @@ pub(crate) fn columns(model: &Model, schema: &DFSchema) -> std::result::Result<V
             Ok(computed) => computed,
             Err(error) => {
                 wrong.push(
-                    Diagnostic::at(start.clone(), format!("column `{name}` of model `{}`: {error}", model.name))
-                        .help("cast it to a declared type, as in `cast(… as text)`"),
+                    Diagnostic::at(
+                        start.clone(),
+                        format!("column `{name}` of model `{}`: {error}", model.name),
+                    )
+                    .help("cast it to a declared type, as in `cast(… as text)`"),
                 );
                 continue;
             }
         };
         let property = model.columns.iter().find(|property| property.name == *name);
-        let data_type = match property.and_then(|property| Some((property, property.data_type.as_ref()?))) {
+        let data_type = match property
+            .and_then(|property| Some((property, property.data_type.as_ref()?)))
+        {
             Some((property, declared)) if !keeps_every_value(&computed, declared) => {
                 wrong.push(
                     Diagnostic::at(
@@ -85,7 +99,11 @@ pub(crate) fn columns(model: &Model, schema: &DFSchema) -> std::result::Result<V
             });
         }
     }
-    if wrong.is_empty() { Ok(columns) } else { Err(wrong) }
+    if wrong.is_empty() {
+        Ok(columns)
+    } else {
+        Err(wrong)
+    }
 }
 
 /// The Arrow schema of rows with these columns; any of them may hold nulls.
@@ -116,7 +134,9 @@ pub(crate) fn project(plan: LogicalPlan, columns: &[Column]) -> Result<LogicalPl
     LogicalPlanBuilder::from(plan).project(exprs)?.build()
 }
 
-fn computed_type(data_type: &DataType) -> std::result::Result<DeclaredType, factmill_core::types::TypeError> {
+fn computed_type(
+    data_type: &DataType,
+) -> std::result::Result<DeclaredType, factmill_core::types::TypeError> {
     match data_type {
         // What `row_number` and `array_length` return; a value above the largest bigint is an error.
         DataType::UInt64 => Ok(DeclaredType::BigInt),

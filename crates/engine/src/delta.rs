@@ -56,7 +56,10 @@ pub(crate) fn over_new_rows(
 ) -> std::result::Result<LogicalPlan, NotRowWise> {
     match (Carrier { behaviour }).carry(plan)? {
         Flow::Static => Err(NotRowWise::Operator(Operator::Other)),
-        Flow::New { plan: carried, order } => Ok(columns_then_order(plan, carried, order, None)?),
+        Flow::New {
+            plan: carried,
+            order,
+        } => Ok(columns_then_order(plan, carried, order, None)?),
     }
 }
 
@@ -84,12 +87,17 @@ impl Carrier<'_> {
             LogicalPlan::Filter(filter) => {
                 self.no_changing_subquery(plan)?;
                 let (input, order) = self.new_rows(&filter.input)?;
-                let plan = LogicalPlanBuilder::from(input).filter(filter.predicate.clone())?.build()?;
+                let plan = LogicalPlanBuilder::from(input)
+                    .filter(filter.predicate.clone())?
+                    .build()?;
                 Ok(Flow::New { plan, order })
             }
             LogicalPlan::SubqueryAlias(alias) => {
                 let (input, _) = self.new_rows(&alias.input)?;
-                let plan = LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(input), alias.alias.clone())?);
+                let plan = LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(
+                    Arc::new(input),
+                    alias.alias.clone(),
+                )?);
                 Ok(Flow::New {
                     plan,
                     order: Column::new(Some(alias.alias.clone()), ORDER_COLUMN),
@@ -116,7 +124,10 @@ impl Carrier<'_> {
             .all(|relation| matches!((self.behaviour)(relation), Behaviour::Static)))
     }
 
-    fn new_rows(&self, plan: &LogicalPlan) -> std::result::Result<(LogicalPlan, Column), NotRowWise> {
+    fn new_rows(
+        &self,
+        plan: &LogicalPlan,
+    ) -> std::result::Result<(LogicalPlan, Column), NotRowWise> {
         match self.carry(plan)? {
             Flow::New { plan, order } => Ok((plan, order)),
             // The only changing relation is read by a subquery of the operator above.
@@ -155,7 +166,9 @@ impl Carrier<'_> {
             Behaviour::Static => Ok(Flow::Static),
             Behaviour::Changes => Err(NotRowWise::Changes(relation)),
             Behaviour::Appends(rows) => {
-                let plan = LogicalPlanBuilder::from(rows).alias(scan.table_name.clone())?.build()?;
+                let plan = LogicalPlanBuilder::from(rows)
+                    .alias(scan.table_name.clone())?
+                    .build()?;
                 let order = Column::new(Some(scan.table_name.clone()), ORDER_COLUMN);
                 Ok(Flow::New { plan, order })
             }
@@ -179,8 +192,14 @@ impl Carrier<'_> {
                 return refuse(Operator::StaticUnion);
             };
             // Rows of one record that came through different branches differ in their order too.
-            let index = i64::try_from(index + 1).map_err(|error| DataFusionError::External(Box::new(error)))?;
-            branches.push(Arc::new(columns_then_order(input, plan, order, Some(lit(index)))?));
+            let index = i64::try_from(index + 1)
+                .map_err(|error| DataFusionError::External(Box::new(error)))?;
+            branches.push(Arc::new(columns_then_order(
+                input,
+                plan,
+                order,
+                Some(lit(index)),
+            )?));
         }
         let plan = LogicalPlan::Union(Union::try_new_with_loose_types(branches)?);
         let order = last_column(&plan);
@@ -193,8 +212,10 @@ impl Carrier<'_> {
         let (left, right, order) = match (left, right) {
             (Flow::New { .. }, Flow::New { .. }) => return refuse(Operator::StreamJoin),
             (Flow::New { plan, order }, Flow::Static) => {
-                if !matches!(join.join_type, JoinType::Inner | JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti)
-                {
+                if !matches!(
+                    join.join_type,
+                    JoinType::Inner | JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti
+                ) {
                     return refuse(Operator::OuterJoin);
                 }
                 (Arc::new(plan), Arc::clone(&join.right), order)
@@ -230,10 +251,18 @@ impl Carrier<'_> {
 }
 
 /// An unnest that numbers the elements of its lists and ends the order of each row in that number.
-fn unnested(unnest: &datafusion::logical_expr::Unnest, input: LogicalPlan, order: &Column) -> Carried {
+fn unnested(
+    unnest: &datafusion::logical_expr::Unnest,
+    input: LogicalPlan,
+    order: &Column,
+) -> Carried {
     /// The column of element numbers, a list before the unnest and one number after it.
     const INDEX: &str = "_factmill_index";
-    if unnest.list_type_columns.iter().any(|(_, list)| list.depth > 1) {
+    if unnest
+        .list_type_columns
+        .iter()
+        .any(|(_, list)| list.depth > 1)
+    {
         return refuse(Operator::Other);
     }
     if unnest.list_type_columns.is_empty() {
@@ -241,7 +270,10 @@ fn unnested(unnest: &datafusion::logical_expr::Unnest, input: LogicalPlan, order
         let plan = LogicalPlanBuilder::from(input)
             .unnest_columns_with_options(unnest.exec_columns.clone(), unnest.options.clone())?
             .build()?;
-        return Ok(Flow::New { plan, order: order.clone() });
+        return Ok(Flow::New {
+            plan,
+            order: order.clone(),
+        });
     }
     let lists = unnest.list_type_columns.iter().map(|(index, _)| {
         let (qualifier, field) = unnest.input.schema().qualified_field(*index);
@@ -251,15 +283,24 @@ fn unnested(unnest: &datafusion::logical_expr::Unnest, input: LogicalPlan, order
     let lengths: Vec<Expr> = lists
         .map(|list| {
             let length = datafusion::functions_nested::length::array_length_udf().call(vec![list]);
-            let length = datafusion::logical_expr::cast(length, datafusion::arrow::datatypes::DataType::Int64);
+            let length = datafusion::logical_expr::cast(
+                length,
+                datafusion::arrow::datatypes::DataType::Int64,
+            );
             // Neither a null list nor an empty one may get a row from its numbers.
             datafusion::functions::core::coalesce().call(vec![length, lit(0_i64)])
         })
         .collect();
     let longest = datafusion::functions::core::greatest().call(lengths);
-    let numbers = datafusion::functions_nested::range::gen_series_udf().call(vec![lit(1_i64), longest]);
+    let numbers =
+        datafusion::functions_nested::range::gen_series_udf().call(vec![lit(1_i64), longest]);
 
-    let mut exprs: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+    let mut exprs: Vec<Expr> = input
+        .schema()
+        .columns()
+        .into_iter()
+        .map(Expr::Column)
+        .collect();
     exprs.push(numbers.alias(INDEX));
     let mut columns = unnest.exec_columns.clone();
     columns.push(Column::new_unqualified(INDEX));
@@ -294,7 +335,12 @@ fn columns_then_order(
     order: Column,
     index: Option<Expr>,
 ) -> Result<LogicalPlan> {
-    let mut exprs: Vec<Expr> = original.schema().columns().into_iter().map(Expr::Column).collect();
+    let mut exprs: Vec<Expr> = original
+        .schema()
+        .columns()
+        .into_iter()
+        .map(Expr::Column)
+        .collect();
     let order = Expr::Column(order);
     let order = match index {
         Some(index) => ordered_within(order, index),

@@ -51,7 +51,8 @@ impl Text<'_> {
 
     /// A place in the text.
     pub(crate) fn at(&self, span: Span) -> Location {
-        self.sql.locate(span.start.line as usize, span.start.column as usize)
+        self.sql
+            .locate(span.start.line as usize, span.start.column as usize)
     }
 
     /// The start of the text.
@@ -63,7 +64,8 @@ impl Text<'_> {
         if let DataFusionError::SQL(error, _) = error.find_root() {
             return self.syntax(error);
         }
-        let location = spanned(error).map_or_else(|| self.place_of_call(error), |span| self.at(span));
+        let location =
+            spanned(error).map_or_else(|| self.place_of_call(error), |span| self.at(span));
         match error.find_root() {
             DataFusionError::SchemaError(inner, _) => schema_error(location, inner),
             root => {
@@ -89,12 +91,16 @@ impl Text<'_> {
 
     fn syntax(&self, error: &ParserError) -> Diagnostic {
         let message = match error {
-            ParserError::TokenizerError(message) | ParserError::ParserError(message) => message.as_str(),
+            ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
+                message.as_str()
+            }
             ParserError::RecursionLimitExceeded => "nested too deeply",
         };
         let (message, location) = match message.rsplit_once(" at Line: ") {
             Some((before, place)) => {
-                let mut numbers = place.split(", Column: ").map(|number| number.trim().parse::<usize>());
+                let mut numbers = place
+                    .split(", Column: ")
+                    .map(|number| number.trim().parse::<usize>());
                 match (numbers.next(), numbers.next()) {
                     (Some(Ok(line)), Some(Ok(column))) => (before, self.sql.locate(line, column)),
                     _ => (message, self.start()),
@@ -116,7 +122,9 @@ impl Text<'_> {
         let diagnostic = Diagnostic::at(location, format!("unknown function `{name}`"));
         match nearest {
             Some(nearest) => diagnostic.help(format!("did you mean `{nearest}`?")),
-            None => diagnostic.help("models are written in DataFusion SQL, which has most of Postgres's functions"),
+            None => diagnostic.help(
+                "models are written in DataFusion SQL, which has most of Postgres's functions",
+            ),
         }
     }
 
@@ -136,10 +144,14 @@ impl Text<'_> {
     /// DataFusion names the function whose arguments do not fit, but not its place.
     fn place_of_call(&self, error: &DataFusionError) -> Location {
         let message = error.strip_backtrace();
-        let named = quoted_after(&message, "call to '").or_else(|| quoted_after(&message, "Function '"));
+        let named =
+            quoted_after(&message, "call to '").or_else(|| quoted_after(&message, "Function '"));
         named
             .and_then(|name| find_call(self.statement?, name))
-            .map_or_else(|| self.start(), |(line, column)| self.sql.locate(line, column))
+            .map_or_else(
+                || self.start(),
+                |(line, column)| self.sql.locate(line, column),
+            )
     }
 }
 
@@ -147,7 +159,12 @@ impl Text<'_> {
 pub(crate) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let written = written.to_lowercase();
     known
-        .map(|name| (strsim::damerau_levenshtein(&written, &name.to_lowercase()), name))
+        .map(|name| {
+            (
+                strsim::damerau_levenshtein(&written, &name.to_lowercase()),
+                name,
+            )
+        })
         .filter(|(distance, name)| *distance <= name.chars().count().div_ceil(3))
         .min()
         .map(|(_, name)| name)
@@ -155,9 +172,17 @@ pub(crate) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -
 
 fn schema_error(location: Location, error: &SchemaError) -> Diagnostic {
     match error {
-        SchemaError::FieldNotFound { field, valid_fields } => {
-            let of = field.relation.as_ref().map(|relation| format!(" in `{relation}`")).unwrap_or_default();
-            let diagnostic = Diagnostic::at(location, format!("unknown column `{}`{of}", field.name));
+        SchemaError::FieldNotFound {
+            field,
+            valid_fields,
+        } => {
+            let of = field
+                .relation
+                .as_ref()
+                .map(|relation| format!(" in `{relation}`"))
+                .unwrap_or_default();
+            let diagnostic =
+                Diagnostic::at(location, format!("unknown column `{}`{of}", field.name));
             let names: BTreeSet<&str> = valid_fields
                 .iter()
                 .filter(|valid| field.relation.is_none() || valid.relation == field.relation)
@@ -166,17 +191,29 @@ fn schema_error(location: Location, error: &SchemaError) -> Diagnostic {
             match nearest(&field.name, names.iter().copied()) {
                 Some(nearest) => diagnostic.help(format!("did you mean `{nearest}`?")),
                 None if names.is_empty() => diagnostic,
-                None => diagnostic.help(format!("the columns here are {}", listed(names.into_iter()))),
+                None => diagnostic.help(format!(
+                    "the columns here are {}",
+                    listed(names.into_iter())
+                )),
             }
         }
-        SchemaError::AmbiguousReference { field } => {
-            Diagnostic::at(location, format!("column `{}` stands in more than one relation here", field.name))
-                .help(format!("write the relation before it, as in `t.{}`", field.name))
-        }
-        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
-            Diagnostic::at(location, format!("column `{name}` stands twice in one select"))
-                .help("give one of them another name with `as`")
-        }
+        SchemaError::AmbiguousReference { field } => Diagnostic::at(
+            location,
+            format!(
+                "column `{}` stands in more than one relation here",
+                field.name
+            ),
+        )
+        .help(format!(
+            "write the relation before it, as in `t.{}`",
+            field.name
+        )),
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => Diagnostic::at(
+            location,
+            format!("column `{name}` stands twice in one select"),
+        )
+        .help("give one of them another name with `as`"),
     }
 }
 
@@ -196,14 +233,20 @@ fn ill_typed(plan: &LogicalPlan) -> Option<Span> {
             if found.is_none() && !fits(expr, &schema) {
                 found = innermost(expr, &schema);
             }
-            Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+            Ok(if found.is_some() {
+                TreeNodeRecursion::Stop
+            } else {
+                TreeNodeRecursion::Continue
+            })
         })
     });
     walked.ok().and(found)
 }
 
 fn fits(expr: &Expr, schema: &DFSchema) -> bool {
-    expr.clone().rewrite(&mut TypeCoercionRewriter::new(schema)).is_ok()
+    expr.clone()
+        .rewrite(&mut TypeCoercionRewriter::new(schema))
+        .is_ok()
 }
 
 fn innermost(expr: &Expr, schema: &DFSchema) -> Option<Span> {
@@ -221,7 +264,11 @@ fn innermost(expr: &Expr, schema: &DFSchema) -> Option<Span> {
             if let Expr::Column(column) = expr {
                 first = column.spans().first();
             }
-            Ok(if first.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+            Ok(if first.is_some() {
+                TreeNodeRecursion::Stop
+            } else {
+                TreeNodeRecursion::Continue
+            })
         });
         first
     })
@@ -233,7 +280,10 @@ fn quoted_after<'a>(message: &'a str, prefix: &str) -> Option<&'a str> {
 }
 
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    names
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn lower_first(message: &str) -> String {

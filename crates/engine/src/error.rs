@@ -51,7 +51,9 @@ pub enum ModelError {
         column: String,
     },
     /// Not enough memory or disk; no record is to blame.
-    #[error("{model} ran out of memory or disk: {source}; give it more memory or fewer rows an epoch")]
+    #[error(
+        "{model} ran out of memory or disk: {source}; give it more memory or fewer rows an epoch"
+    )]
     Resources {
         /// What was computed.
         model: Work,
@@ -90,10 +92,12 @@ impl ModelError {
             };
         }
         match error.find_root() {
-            DataFusionError::ResourcesExhausted(_) | DataFusionError::IoError(_) => Self::Resources {
-                model,
-                source: error.into(),
-            },
+            DataFusionError::ResourcesExhausted(_) | DataFusionError::IoError(_) => {
+                Self::Resources {
+                    model,
+                    source: error.into(),
+                }
+            }
             DataFusionError::ObjectStore(_) | DataFusionError::ParquetError(_) => Self::Input {
                 model,
                 kind: ErrorKind::Transient,

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::arrow::array::{ArrayRef, Decimal128Array, Int32Array, Int64Array, StringArray, StructArray};
+use datafusion::arrow::array::{
+    ArrayRef, Decimal128Array, Int32Array, Int64Array, StringArray, StructArray,
+};
 use datafusion::arrow::array::{FixedSizeBinaryArray, TimestampMicrosecondArray};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::record_batch::RecordBatch;
@@ -15,7 +17,9 @@ use factmill_core::source_schema::{ColumnOrigin, SourceColumn, SourceSchema};
 use factmill_core::table::TableName;
 use factmill_core::types::DeclaredType;
 use factmill_project::model::ModelMeta;
-use factmill_project::{Dependency, Job, Materialized, Model, Project, ProjectSource, Rendered, job};
+use factmill_project::{
+    Dependency, Job, Materialized, Model, Project, ProjectSource, Rendered, job,
+};
 
 pub(crate) fn source_name() -> SourceName {
     SourceName::new("banking", "transactions")
@@ -37,7 +41,11 @@ fn contract() -> SourceSchema {
             column("transaction_id", "uuid", true),
             column("timestamp", "timestamptz", true),
             column("account_id", "text", true),
-            column("customer", "struct(customer_id text, name text, city text)", true),
+            column(
+                "customer",
+                "struct(customer_id text, name text, city text)",
+                true,
+            ),
             column("amount", "numeric(18,2)", true),
             column("transaction_type", "text", false),
             column("tags", "text[]", false),
@@ -95,7 +103,12 @@ pub(crate) fn project(models: Vec<Model>) -> (Project, Job) {
 }
 
 /// A model; it depends on those models whose relations its SQL names.
-pub(crate) fn model(name: &str, materialized: Materialized, unique_key: &[&str], sql: &str) -> Model {
+pub(crate) fn model(
+    name: &str,
+    materialized: Materialized,
+    unique_key: &[&str],
+    sql: &str,
+) -> Model {
     let file = format!("models/{name}.sql");
     let depends_on = sql
         .split(r#""banking"."#)
@@ -148,7 +161,12 @@ pub(crate) struct Event {
 pub(crate) fn rows(events: &[Event]) -> RecordBatch {
     let schema = contract().arrow_schema();
     let texts = |text: &dyn Fn(&Event) -> String| -> ArrayRef {
-        Arc::new(events.iter().map(|event| Some(text(event))).collect::<StringArray>())
+        Arc::new(
+            events
+                .iter()
+                .map(|event| Some(text(event)))
+                .collect::<StringArray>(),
+        )
     };
     let DataType::Struct(customer) = schema.field(3).data_type().clone() else {
         panic!("the customer is a struct");
@@ -163,7 +181,8 @@ pub(crate) fn rows(events: &[Event]) -> RecordBatch {
         None,
     );
     let ids = events.iter().map(|event| event.id.to_be_bytes());
-    let mut tags = datafusion::arrow::array::ListBuilder::new(datafusion::arrow::array::StringBuilder::new());
+    let mut tags =
+        datafusion::arrow::array::ListBuilder::new(datafusion::arrow::array::StringBuilder::new());
     for event in events {
         for tag in 0..event.offset % 3 {
             tags.values().append_value(format!("t{tag}"));
@@ -173,7 +192,8 @@ pub(crate) fn rows(events: &[Event]) -> RecordBatch {
     let columns: Vec<ArrayRef> = vec![
         Arc::new(FixedSizeBinaryArray::try_from_iter(ids).unwrap()),
         Arc::new(
-            TimestampMicrosecondArray::from_iter_values(events.iter().map(|event| event.time)).with_timezone("UTC"),
+            TimestampMicrosecondArray::from_iter_values(events.iter().map(|event| event.time))
+                .with_timezone("UTC"),
         ),
         texts(&|event| event.account.clone()),
         Arc::new(customer),
@@ -185,12 +205,28 @@ pub(crate) fn rows(events: &[Event]) -> RecordBatch {
                 .with_precision_and_scale(18, 2)
                 .unwrap(),
         ),
-        texts(&|event| if event.amount < 0 { "withdrawal".into() } else { "deposit".into() }),
+        texts(&|event| {
+            if event.amount < 0 {
+                "withdrawal".into()
+            } else {
+                "deposit".into()
+            }
+        }),
         Arc::new(tags.finish()),
         texts(&|_| "bank_data".into()),
         Arc::new(Int32Array::from(vec![1; events.len()])),
-        Arc::new(events.iter().map(|event| event.partition).collect::<Int32Array>()),
-        Arc::new(events.iter().map(|event| event.offset).collect::<Int64Array>()),
+        Arc::new(
+            events
+                .iter()
+                .map(|event| event.partition)
+                .collect::<Int32Array>(),
+        ),
+        Arc::new(
+            events
+                .iter()
+                .map(|event| event.offset)
+                .collect::<Int64Array>(),
+        ),
     ];
     RecordBatch::try_new(schema, columns).unwrap()
 }

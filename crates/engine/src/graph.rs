@@ -52,7 +52,11 @@ impl Graph {
     ///
     /// Models with errors are left out, and so are, without a word of their own, those that read
     /// them; the diagnostics tell of the first.
-    pub(crate) async fn plan(project: &Project, models: &[Model], state: SessionState) -> (Self, Vec<Diagnostic>) {
+    pub(crate) async fn plan(
+        project: &Project,
+        models: &[Model],
+        state: SessionState,
+    ) -> (Self, Vec<Diagnostic>) {
         let mut graph = Self {
             state,
             models: Vec::new(),
@@ -62,7 +66,10 @@ impl Graph {
         let mut wrong = Vec::new();
         for source in &project.sources {
             if let Err(error) = graph.add_source(source) {
-                wrong.push(Diagnostic::at(source.location.clone(), error.strip_backtrace()));
+                wrong.push(Diagnostic::at(
+                    source.location.clone(),
+                    error.strip_backtrace(),
+                ));
             }
         }
         let mut left_out = BTreeSet::new();
@@ -95,7 +102,9 @@ impl Graph {
 
     /// The planned model of a name.
     pub(crate) fn model(&self, name: &str) -> Option<&PlannedModel> {
-        self.models.iter().find(|planned| planned.model.name == name)
+        self.models
+            .iter()
+            .find(|planned| planned.model.name == name)
     }
 
     /// Points at a place in a model's SQL.
@@ -110,26 +119,42 @@ impl Graph {
 
     fn add_source(&mut self, source: &ProjectSource) -> Result<()> {
         let declared = source.schema.columns.iter().map(|column| {
-            datafusion::arrow::datatypes::Field::new(&column.name, column.data_type.arrow(), !column.not_null)
+            datafusion::arrow::datatypes::Field::new(
+                &column.name,
+                column.data_type.arrow(),
+                !column.not_null,
+            )
         });
-        let arrow = Arc::new(datafusion::arrow::datatypes::Schema::new(declared.collect::<Vec<_>>()));
+        let arrow = Arc::new(datafusion::arrow::datatypes::Schema::new(
+            declared.collect::<Vec<_>>(),
+        ));
         let placeholder = Placeholder::new(Relation::Source(source.name.clone()), arrow);
         self.register_source(&source.name, placeholder)
     }
 
-    fn register_source(&mut self, name: &SourceName, provider: Arc<dyn TableProvider>) -> Result<()> {
-        self.relations.insert(format!("{LAKE}.{}.{}", name.group(), name.table()));
+    fn register_source(
+        &mut self,
+        name: &SourceName,
+        provider: Arc<dyn TableProvider>,
+    ) -> Result<()> {
+        self.relations
+            .insert(format!("{LAKE}.{}.{}", name.group(), name.table()));
         schema(&self.state, LAKE, name.group())?.register_table(name.table().into(), provider)?;
         Ok(())
     }
 
     fn register(&mut self, name: &TableName, provider: Arc<dyn TableProvider>) -> Result<()> {
         self.relations.insert(name.to_string());
-        schema(&self.state, WAREHOUSE, &name.schema)?.register_table(name.name.clone(), provider)?;
+        schema(&self.state, WAREHOUSE, &name.schema)?
+            .register_table(name.name.clone(), provider)?;
         Ok(())
     }
 
-    fn seeds_of(&mut self, project: &Project, model: &Model) -> std::result::Result<(), Diagnostic> {
+    fn seeds_of(
+        &mut self,
+        project: &Project,
+        model: &Model,
+    ) -> std::result::Result<(), Diagnostic> {
         for dependency in &model.depends_on {
             let Dependency::Seed(name) = dependency else {
                 continue;
@@ -141,9 +166,12 @@ impl Graph {
                 continue;
             };
             let rows = SeedRows::read(project, seed)?;
-            let placeholder = Placeholder::new(Relation::Table(seed.relation.clone()), rows.rows.schema());
+            let placeholder =
+                Placeholder::new(Relation::Table(seed.relation.clone()), rows.rows.schema());
             self.register(&seed.relation, placeholder)
-                .map_err(|error| Diagnostic::bare(format!("seed `{name}`: {}", error.strip_backtrace())))?;
+                .map_err(|error| {
+                    Diagnostic::bare(format!("seed `{name}`: {}", error.strip_backtrace()))
+                })?;
             self.seeds.push(rows);
         }
         Ok(())
@@ -162,7 +190,8 @@ impl Graph {
             .statement_to_plan(statement.clone())
             .await
             .map_err(|error| text.diagnose(&error))?;
-        let plan = analyzed(&self.state, plan.clone()).map_err(|error| vec![text.diagnose_types(&error, &plan)])?;
+        let plan = analyzed(&self.state, plan.clone())
+            .map_err(|error| vec![text.diagnose_types(&error, &plan)])?;
         let columns = columns::columns(model, plan.schema())?;
         let failed = |error: DataFusionError| {
             vec![Diagnostic::at(
@@ -173,9 +202,15 @@ impl Graph {
         let plan = columns::project(plan, &columns).map_err(failed)?;
         let reads = relations(&plan).map_err(failed)?;
         let provider: Arc<dyn TableProvider> = if model.materialized.is_inlined() {
-            Arc::new(ViewTable::new(plan.clone(), Some(model.sql.text().to_owned())))
+            Arc::new(ViewTable::new(
+                plan.clone(),
+                Some(model.sql.text().to_owned()),
+            ))
         } else {
-            Placeholder::new(Relation::Table(model.relation.clone()), columns::arrow_schema(&columns))
+            Placeholder::new(
+                Relation::Table(model.relation.clone()),
+                columns::arrow_schema(&columns),
+            )
         };
         self.register(&model.relation, provider).map_err(failed)?;
         self.models.push(PlannedModel {
@@ -203,8 +238,11 @@ impl Graph {
         let is_query = matches!(&statement, Statement::Statement(statement) if matches!(**statement, ast::Statement::Query(_)));
         if !is_query {
             return Err(vec![
-                Diagnostic::at(text.start(), format!("model `{}` is not a query", model.name))
-                    .help("a model is one `select`, with or without `with` before it"),
+                Diagnostic::at(
+                    text.start(),
+                    format!("model `{}` is not a query", model.name),
+                )
+                .help("a model is one `select`, with or without `with` before it"),
             ]);
         }
         Ok(statement)

@@ -54,12 +54,22 @@ impl Inputs {
         .map_err(failed)
     }
 
-    async fn table(&self, relation: &Relation, contracts: &[ProjectSource]) -> Result<Arc<dyn TableProvider>> {
+    async fn table(
+        &self,
+        relation: &Relation,
+        contracts: &[ProjectSource],
+    ) -> Result<Arc<dyn TableProvider>> {
         match relation {
             Relation::Table(name) => {
-                let reader = self.warehouse.table(name).await.map_err(crate::reading::external)?;
+                let reader = self
+                    .warehouse
+                    .table(name)
+                    .await
+                    .map_err(crate::reading::external)?;
                 let reader = reader.ok_or_else(|| {
-                    DataFusionError::Plan(format!("table {name} is not in the warehouse; run the model that fills it"))
+                    DataFusionError::Plan(format!(
+                        "table {name} is not in the warehouse; run the model that fills it"
+                    ))
                 })?;
                 Ok(Arc::new(ReaderTable(reader)))
             }
@@ -67,10 +77,16 @@ impl Inputs {
                 let contract = contracts
                     .iter()
                     .find(|source| source.name == *name)
-                    .ok_or_else(|| DataFusionError::Internal(format!("source {name} is not declared")))?;
+                    .ok_or_else(|| {
+                        DataFusionError::Internal(format!("source {name} is not declared"))
+                    })?;
                 let stored = match &self.lake {
                     Some(lake) => lake.table(name.group(), name.table()).await?,
-                    None => return Err(DataFusionError::Plan(format!("source {name} is read, but no lake is open"))),
+                    None => {
+                        return Err(DataFusionError::Plan(format!(
+                            "source {name} is read, but no lake is open"
+                        )));
+                    }
                 };
                 let with_order = matches!(relation, Relation::Records(_));
                 records(&contract.schema, stored, with_order)
@@ -97,8 +113,14 @@ fn records(
     let column = |name: &str| -> Result<Expr> {
         let wanted = decoded.field_with_name(name)?.data_type();
         Ok(match kept.field_with_name(name) {
-            Ok(field) if field.data_type() == wanted => Expr::Column(Column::new(Some(STORED), name)),
-            Ok(_) => cast(Expr::Column(Column::new(Some(STORED), name)), wanted.clone()).alias(name),
+            Ok(field) if field.data_type() == wanted => {
+                Expr::Column(Column::new(Some(STORED), name))
+            }
+            Ok(_) => cast(
+                Expr::Column(Column::new(Some(STORED), name)),
+                wanted.clone(),
+            )
+            .alias(name),
             // Declared after the lake's table was last written: rows from before are null.
             Err(_) => lit(ScalarValue::try_from(wanted)?).alias(name),
         })
@@ -114,7 +136,12 @@ fn records(
             None => lit(ScalarValue::Null),
         };
         let mut arguments = vec![event_time];
-        for name in [provenance::TOPIC, provenance::INCARNATION, provenance::PARTITION, provenance::OFFSET] {
+        for name in [
+            provenance::TOPIC,
+            provenance::INCARNATION,
+            provenance::PARTITION,
+            provenance::OFFSET,
+        ] {
             arguments.push(column(name)?.unalias());
         }
         exprs.push(record_order::order().call(arguments).alias(ORDER_COLUMN));

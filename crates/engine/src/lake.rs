@@ -64,7 +64,9 @@ impl Lake {
     /// # Errors
     /// [`LakeError`], when the URL is wrong or the database does not answer.
     pub async fn connect(database_url: &str, store: Option<LakeStore>) -> Result<Self, LakeError> {
-        let options: PgConnectOptions = database_url.parse().map_err(|source| LakeError::Url { source })?;
+        let options: PgConnectOptions = database_url
+            .parse()
+            .map_err(|source| LakeError::Url { source })?;
         let mut url = options.to_url_lossy();
         // The reader names the catalog's tables without a schema. sqlx leaves `options` out of the URL
         // that it builds, and reads them from one.
@@ -72,7 +74,9 @@ impl Lake {
             .append_pair("options[search_path]", CATALOG_SCHEMA);
         let metadata = PostgresMetadataProvider::new(url.as_str())
             .await
-            .map_err(|error| LakeError::Catalog { source: error.into() })?;
+            .map_err(|error| LakeError::Catalog {
+                source: error.into(),
+            })?;
         Ok(Self {
             metadata: Arc::new(metadata),
             store,
@@ -142,8 +146,16 @@ impl LakeSnapshot {
     }
 
     /// A table of the lake; `None` where nothing was written to it yet.
-    pub(crate) async fn table(&self, schema: &str, table: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let (catalog, schema, table) = (Arc::clone(&self.catalog), schema.to_owned(), table.to_owned());
+    pub(crate) async fn table(
+        &self,
+        schema: &str,
+        table: &str,
+    ) -> Result<Option<Arc<dyn TableProvider>>> {
+        let (catalog, schema, table) = (
+            Arc::clone(&self.catalog),
+            schema.to_owned(),
+            table.to_owned(),
+        );
         // The catalog answers by waiting for the database; that must not hold up the runtime's tasks.
         let handle = tokio::runtime::Handle::current();
         tokio::task::spawn_blocking(move || match catalog.schema(&schema) {
@@ -159,7 +171,11 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> datafusion_ducklake::Result<T> + Send + 'static,
 ) -> Result<T, LakeError> {
     match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(|error| LakeError::Catalog { source: error.into() }),
-        Err(stopped) => Err(LakeError::Catalog { source: stopped.into() }),
+        Ok(done) => done.map_err(|error| LakeError::Catalog {
+            source: error.into(),
+        }),
+        Err(stopped) => Err(LakeError::Catalog {
+            source: stopped.into(),
+        }),
     }
 }

@@ -48,9 +48,10 @@ pub(crate) fn choose(graph: &Graph, sources: &[&ProjectSource]) -> (Vec<Choice>,
     for source in sources {
         match records(source) {
             Ok(rows) => {
-                chooser
-                    .behaviour
-                    .insert(Relation::Source(source.name.clone()), Behaviour::Appends(rows));
+                chooser.behaviour.insert(
+                    Relation::Source(source.name.clone()),
+                    Behaviour::Appends(rows),
+                );
             }
             Err(error) => wrong.push(Diagnostic::at(
                 source.location.clone(),
@@ -76,7 +77,11 @@ pub(crate) fn choose(graph: &Graph, sources: &[&ProjectSource]) -> (Vec<Choice>,
 /// The records of a source with their order, as a leaf.
 fn records(source: &ProjectSource) -> Result<LogicalPlan> {
     let declared = source.schema.arrow_schema();
-    let declared = declared.fields().iter().take(source.schema.columns.len()).cloned();
+    let declared = declared
+        .fields()
+        .iter()
+        .take(source.schema.columns.len())
+        .cloned();
     let fields: Vec<_> = declared.chain([order_field()]).collect();
     let relation = Relation::Records(source.name.clone());
     placeholder::scan(source.name.table(), relation, Arc::new(Schema::new(fields)))
@@ -98,7 +103,10 @@ impl<'a> Chooser<'a> {
     /// `None` for a model that is inlined.
     fn model(&mut self, planned: &'a PlannedModel) -> Result<Option<Choice>, Diagnostic> {
         let model = &planned.model;
-        let streams = !planned.reads.iter().all(|relation| self.is_static(relation));
+        let streams = !planned
+            .reads
+            .iter()
+            .all(|relation| self.is_static(relation));
         if streams {
             self.repeatable(planned)?;
         }
@@ -130,7 +138,9 @@ impl<'a> Chooser<'a> {
         let schema = columns::arrow_schema(&table.columns);
         let (behaviour, plan, schema, key) = match &table.maintenance {
             Maintenance::Static => (Behaviour::Static, planned.plan.clone(), schema, Vec::new()),
-            Maintenance::Rebuild { .. } => (Behaviour::Changes, planned.plan.clone(), schema, Vec::new()),
+            Maintenance::Rebuild { .. } => {
+                (Behaviour::Changes, planned.plan.clone(), schema, Vec::new())
+            }
             Maintenance::Append => {
                 let rows = self.new_rows(planned)?;
                 let plan = without_order(rows.clone()).map_err(|error| fault(planned, &error))?;
@@ -138,8 +148,18 @@ impl<'a> Chooser<'a> {
             }
             Maintenance::Upsert { unique_key } => {
                 let key = key_columns(planned, &table, unique_key)?;
-                let fields: Vec<_> = schema.fields().iter().cloned().chain([order_field()]).collect();
-                (Behaviour::Changes, self.new_rows(planned)?, Arc::new(Schema::new(fields)), key)
+                let fields: Vec<_> = schema
+                    .fields()
+                    .iter()
+                    .cloned()
+                    .chain([order_field()])
+                    .collect();
+                (
+                    Behaviour::Changes,
+                    self.new_rows(planned)?,
+                    Arc::new(Schema::new(fields)),
+                    key,
+                )
             }
         };
         self.behaviour.insert(relation, behaviour);
@@ -153,7 +173,10 @@ impl<'a> Chooser<'a> {
 
     fn behaviour_of(&self, relation: &Relation) -> Behaviour {
         // What the run does not write may change at any time.
-        self.behaviour.get(relation).cloned().unwrap_or(Behaviour::Changes)
+        self.behaviour
+            .get(relation)
+            .cloned()
+            .unwrap_or(Behaviour::Changes)
     }
 
     fn is_static(&self, relation: &Relation) -> bool {
@@ -162,7 +185,8 @@ impl<'a> Chooser<'a> {
 
     /// Refuses calls that a replay would answer differently.
     fn repeatable(&mut self, planned: &'a PlannedModel) -> Result<(), Diagnostic> {
-        let Some(call) = unrepeatable(&planned.plan).map_err(|error| fault(planned, &error))? else {
+        let Some(call) = unrepeatable(&planned.plan).map_err(|error| fault(planned, &error))?
+        else {
             return Ok(());
         };
         let model = &planned.model;
@@ -170,7 +194,10 @@ impl<'a> Chooser<'a> {
             self.reported.insert(&model.name);
             return Err(Diagnostic::at(
                 model.sql.locate(line, column),
-                format!("`{}` in model `{}`, which reads a stream", call.function, model.name),
+                format!(
+                    "`{}` in model `{}`, which reads a stream",
+                    call.function, model.name
+                ),
             )
             .help(call.help));
         }
@@ -181,7 +208,10 @@ impl<'a> Chooser<'a> {
         self.reported.insert(&model.name);
         Err(Diagnostic::at(
             model.sql.locate(1, 1),
-            format!("`{}` in model `{}`, which reads a stream", call.function, model.name),
+            format!(
+                "`{}` in model `{}`, which reads a stream",
+                call.function, model.name
+            ),
         )
         .help(call.help))
     }
@@ -218,24 +248,40 @@ impl<'a> Chooser<'a> {
     }
 
     /// Where the operator stands: in the model, or in a view that it reads, nearest first.
-    fn find<'b>(&'b self, planned: &'b PlannedModel, operator: Operator) -> Option<(&'b PlannedModel, (usize, usize))> {
-        let here = operator.find(&planned.statement).map(|place| (planned, place));
+    fn find<'b>(
+        &'b self,
+        planned: &'b PlannedModel,
+        operator: Operator,
+    ) -> Option<(&'b PlannedModel, (usize, usize))> {
+        let here = operator
+            .find(&planned.statement)
+            .map(|place| (planned, place));
         here.or_else(|| {
             let views = self.graph.models.iter().rev();
             views
-                .filter(|view| view.model.materialized.is_inlined() && self.reads(planned, &view.model.name))
+                .filter(|view| {
+                    view.model.materialized.is_inlined() && self.reads(planned, &view.model.name)
+                })
                 .find_map(|view| Some((view, operator.find(&view.statement)?)))
         })
     }
 
     /// Whether a model reads another one, directly or through others.
     fn reads(&self, planned: &PlannedModel, name: &str) -> bool {
-        planned.model.depends_on.iter().any(|dependency| match dependency {
-            Dependency::Model(read) => {
-                read == name || self.graph.model(read).is_some_and(|read| self.reads(read, name))
-            }
-            _ => false,
-        })
+        planned
+            .model
+            .depends_on
+            .iter()
+            .any(|dependency| match dependency {
+                Dependency::Model(read) => {
+                    read == name
+                        || self
+                            .graph
+                            .model(read)
+                            .is_some_and(|read| self.reads(read, name))
+                }
+                _ => false,
+            })
     }
 }
 
@@ -248,10 +294,16 @@ fn expected(planned: &PlannedModel, maintenance: &Maintenance) -> Result<(), Dia
     if expected.as_str() == maintenance.as_str() {
         return Ok(());
     }
-    let place = model.factmill.location.clone().unwrap_or_else(|| model.sql.locate(1, 1));
+    let place = model
+        .factmill
+        .location
+        .clone()
+        .unwrap_or_else(|| model.sql.locate(1, 1));
     let why = match maintenance {
         Maintenance::Static => "it reads no stream, so it is computed once",
-        Maintenance::Rebuild { .. } => "it is materialized as `table`; `incremental` makes it append or upsert",
+        Maintenance::Rebuild { .. } => {
+            "it is materialized as `table`; `incremental` makes it append or upsert"
+        }
         Maintenance::Append => "it is incremental without a `unique_key`",
         Maintenance::Upsert { .. } => "it is incremental with a `unique_key`",
     };
@@ -264,13 +316,20 @@ fn expected(planned: &PlannedModel, maintenance: &Maintenance) -> Result<(), Dia
     Err(Diagnostic::at(place, message).help(why))
 }
 
-fn key_columns(planned: &PlannedModel, table: &Table, unique_key: &[String]) -> Result<Vec<usize>, Diagnostic> {
+fn key_columns(
+    planned: &PlannedModel,
+    table: &Table,
+    unique_key: &[String],
+) -> Result<Vec<usize>, Diagnostic> {
     let index = |key: &String| {
         let found = table.columns.iter().position(|column| column.name == *key);
         found.ok_or_else(|| {
             let unknown = Diagnostic::at(
                 planned.model.sql.locate(1, 1),
-                format!("unique_key `{key}` is not a column of model `{}`", planned.model.name),
+                format!(
+                    "unique_key `{key}` is not a column of model `{}`",
+                    planned.model.name
+                ),
             );
             match nearest(key, table.columns.iter().map(|column| &column.name[..])) {
                 Some(nearest) => unknown.help(format!("did you mean `{nearest}`?")),
@@ -283,7 +342,9 @@ fn key_columns(planned: &PlannedModel, table: &Table, unique_key: &[String]) -> 
 
 fn without_order(plan: LogicalPlan) -> Result<LogicalPlan> {
     let columns = plan.schema().columns();
-    let user = columns.into_iter().filter(|column| column.name != ORDER_COLUMN);
+    let user = columns
+        .into_iter()
+        .filter(|column| column.name != ORDER_COLUMN);
     let exprs: Vec<_> = user.map(Expr::Column).collect();
     LogicalPlanBuilder::from(plan).project(exprs)?.build()
 }
@@ -291,11 +352,21 @@ fn without_order(plan: LogicalPlan) -> Result<LogicalPlan> {
 fn fault(planned: &PlannedModel, error: &DataFusionError) -> Diagnostic {
     Diagnostic::at(
         planned.model.sql.locate(1, 1),
-        format!("model `{}`: {}", planned.model.name, error.strip_backtrace()),
+        format!(
+            "model `{}`: {}",
+            planned.model.name,
+            error.strip_backtrace()
+        ),
     )
 }
 
 /// The sources of these names.
-pub(crate) fn declared<'a>(sources: &'a [ProjectSource], names: &[&SourceName]) -> Vec<&'a ProjectSource> {
-    sources.iter().filter(|source| names.contains(&&source.name)).collect()
+pub(crate) fn declared<'a>(
+    sources: &'a [ProjectSource],
+    names: &[&SourceName],
+) -> Vec<&'a ProjectSource> {
+    sources
+        .iter()
+        .filter(|source| names.contains(&&source.name))
+        .collect()
 }

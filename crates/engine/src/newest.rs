@@ -20,11 +20,17 @@ use crate::rows::Rows;
 ///
 /// `keys` and `order` are column indices; the key columns hold no nulls. Sorting by key lets
 /// Postgres fill its index from left to right and keeps two processes from locking rows crosswise.
-pub(crate) fn newest_by_key(rows: &RecordBatch, keys: &[usize], order: usize) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn newest_by_key(
+    rows: &RecordBatch,
+    keys: &[usize],
+    order: usize,
+) -> Result<RecordBatch, ArrowError> {
     let order = rows.column(order).as_binary::<i32>();
     let columns: Vec<ArrayRef> = keys.iter().map(|key| rows.column(*key).clone()).collect();
     let keys = Keys::new(&columns)?;
-    let mut sorted: Vec<(u128, u32)> = (0..rows.num_rows()).map(|row| (keys.prefix(row), row as u32)).collect();
+    let mut sorted: Vec<(u128, u32)> = (0..rows.num_rows())
+        .map(|row| (keys.prefix(row), row as u32))
+        .collect();
     sorted.sort_unstable_by(|&(left_prefix, left), &(right_prefix, right)| {
         let (left, right) = (left as usize, right as usize);
         left_prefix
@@ -42,7 +48,10 @@ pub(crate) fn newest_by_key(rows: &RecordBatch, keys: &[usize], order: usize) ->
 /// Rows of one record have different orders unless a join multiplied them; then the one that came
 /// first stays.
 fn newest_first(order: &BinaryArray, left: usize, right: usize) -> Ordering {
-    order.value(right).cmp(order.value(left)).then_with(|| left.cmp(&right))
+    order
+        .value(right)
+        .cmp(order.value(left))
+        .then_with(|| left.cmp(&right))
 }
 
 /// Keys whose first sixteen bytes decide most comparisons.
@@ -61,7 +70,11 @@ impl<'a> Keys<'a> {
             match column.data_type() {
                 DataType::FixedSizeBinary(16) => {
                     let values = column.as_fixed_size_binary();
-                    return Ok(Self::Short((0..values.len()).map(|row| first_sixteen(values.value(row))).collect()));
+                    return Ok(Self::Short(
+                        (0..values.len())
+                            .map(|row| first_sixteen(values.value(row)))
+                            .collect(),
+                    ));
                 }
                 DataType::Int16 => return Ok(whole(column.as_primitive::<Int16Type>().values())),
                 DataType::Int32 => return Ok(whole(column.as_primitive::<Int32Type>().values())),
@@ -73,8 +86,13 @@ impl<'a> Keys<'a> {
                 _ => {}
             }
         }
-        let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
-        Ok(Self::Rows(RowConverter::new(fields)?.convert_columns(columns)?))
+        let fields = columns
+            .iter()
+            .map(|column| SortField::new(column.data_type().clone()))
+            .collect();
+        Ok(Self::Rows(
+            RowConverter::new(fields)?.convert_columns(columns)?,
+        ))
     }
 
     fn prefix(&self, row: usize) -> u128 {
@@ -95,7 +113,9 @@ impl<'a> Keys<'a> {
     fn bytes(&self, row: usize) -> &[u8] {
         match self {
             Self::Short(_) => &[],
-            Self::Text(values, offsets) => &values[offsets[row] as usize..offsets[row + 1] as usize],
+            Self::Text(values, offsets) => {
+                &values[offsets[row] as usize..offsets[row + 1] as usize]
+            }
             Self::Rows(rows) => rows.row(row).data(),
         }
     }
@@ -103,7 +123,12 @@ impl<'a> Keys<'a> {
 
 /// Whole numbers, moved up so that negative ones come first.
 fn whole<T: Copy + Into<i128>>(values: &[T]) -> Keys<'static> {
-    Keys::Short(values.iter().map(|value| ((*value).into() as u128) ^ (1 << 127)).collect())
+    Keys::Short(
+        values
+            .iter()
+            .map(|value| ((*value).into() as u128) ^ (1 << 127))
+            .collect(),
+    )
 }
 
 /// The first sixteen bytes as a number that compares as they do; short ones are padded with zeros.
@@ -122,8 +147,14 @@ pub(crate) fn newest_of_sorted(rows: Rows, work: Work, key: Vec<usize>) -> Rows 
         let batch = batch?;
         check_keys(&batch, &key, &work)?;
         let failed = |error: ArrowError| ModelError::running(&work, error.into());
-        let columns: Vec<ArrayRef> = key.iter().map(|index| batch.column(*index).clone()).collect();
-        let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+        let columns: Vec<ArrayRef> = key
+            .iter()
+            .map(|index| batch.column(*index).clone())
+            .collect();
+        let fields = columns
+            .iter()
+            .map(|column| SortField::new(column.data_type().clone()))
+            .collect();
         let converter = RowConverter::new(fields).map_err(failed)?;
         let keys = converter.convert_columns(&columns).map_err(failed)?;
         let mut first_of_key = BooleanBufferBuilder::new(batch.num_rows());
@@ -131,7 +162,9 @@ pub(crate) fn newest_of_sorted(rows: Rows, work: Work, key: Vec<usize>) -> Rows 
             let same = match row.checked_sub(1) {
                 Some(before) => keys.row(before) == keys.row(row),
                 // A key may go on from the batch before.
-                None => last.as_ref().is_some_and(|last| last.row().data() == keys.row(row).data()),
+                None => last
+                    .as_ref()
+                    .is_some_and(|last| last.row().data() == keys.row(row).data()),
             };
             first_of_key.append(!same);
         }
@@ -148,7 +181,9 @@ pub(crate) fn newest_of_sorted(rows: Rows, work: Work, key: Vec<usize>) -> Rows 
 
 /// A key column without a value in some row is the model's error.
 pub(crate) fn check_keys(rows: &RecordBatch, key: &[usize], work: &Work) -> Result<(), ModelError> {
-    let empty = key.iter().find(|index| rows.column(**index).logical_null_count() > 0);
+    let empty = key
+        .iter()
+        .find(|index| rows.column(**index).logical_null_count() > 0);
     match empty {
         Some(index) => Err(ModelError::NullKey {
             model: work.clone(),
@@ -164,7 +199,9 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use datafusion::arrow::array::{BinaryArray, FixedSizeBinaryArray, Int32Array, Int64Array, StringArray};
+    use datafusion::arrow::array::{
+        BinaryArray, FixedSizeBinaryArray, Int32Array, Int64Array, StringArray,
+    };
     use futures::TryStreamExt;
     use proptest::prelude::*;
 
@@ -174,21 +211,51 @@ mod tests {
     fn batch(rows: &[(i64, String, u8, u8)]) -> RecordBatch {
         let uuids = rows.iter().map(|row| [row.2; 16]);
         RecordBatch::try_from_iter([
-            ("number", Arc::new(rows.iter().map(|row| row.0).collect::<Int64Array>()) as ArrayRef),
-            ("text", Arc::new(rows.iter().map(|row| Some(row.1.as_str())).collect::<StringArray>())),
-            ("uuid", Arc::new(FixedSizeBinaryArray::try_from_iter(uuids).unwrap())),
-            ("row", Arc::new((0..rows.len() as i32).collect::<Int32Array>())),
-            ("order", Arc::new(rows.iter().map(|row| Some([row.3])).collect::<BinaryArray>())),
+            (
+                "number",
+                Arc::new(rows.iter().map(|row| row.0).collect::<Int64Array>()) as ArrayRef,
+            ),
+            (
+                "text",
+                Arc::new(
+                    rows.iter()
+                        .map(|row| Some(row.1.as_str()))
+                        .collect::<StringArray>(),
+                ),
+            ),
+            (
+                "uuid",
+                Arc::new(FixedSizeBinaryArray::try_from_iter(uuids).unwrap()),
+            ),
+            (
+                "row",
+                Arc::new((0..rows.len() as i32).collect::<Int32Array>()),
+            ),
+            (
+                "order",
+                Arc::new(
+                    rows.iter()
+                        .map(|row| Some([row.3]))
+                        .collect::<BinaryArray>(),
+                ),
+            ),
         ])
         .unwrap()
     }
 
     fn kept(batch: &RecordBatch) -> Vec<i32> {
-        batch.column(3).as_primitive::<Int32Type>().values().to_vec()
+        batch
+            .column(3)
+            .as_primitive::<Int32Type>()
+            .values()
+            .to_vec()
     }
 
     /// The rows that should stay: of each key the greatest order, of equal orders the first.
-    fn expected<K: Ord>(rows: &[(i64, String, u8, u8)], key: impl Fn(&(i64, String, u8, u8)) -> K) -> Vec<i32> {
+    fn expected<K: Ord>(
+        rows: &[(i64, String, u8, u8)],
+        key: impl Fn(&(i64, String, u8, u8)) -> K,
+    ) -> Vec<i32> {
         let mut newest: BTreeMap<K, (u8, i32)> = BTreeMap::new();
         for (index, row) in rows.iter().enumerate() {
             let new = (row.3, index as i32);
@@ -228,10 +295,20 @@ mod tests {
             schema: batches[0].schema(),
             batches: futures::stream::iter(batches.map(Ok)).boxed(),
         };
-        let kept: Vec<_> = newest_of_sorted(rows, Work::Query, vec![0]).batches.try_collect().await.unwrap();
+        let kept: Vec<_> = newest_of_sorted(rows, Work::Query, vec![0])
+            .batches
+            .try_collect()
+            .await
+            .unwrap();
         let numbers: Vec<_> = kept
             .iter()
-            .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec())
+            .flat_map(|batch| {
+                batch
+                    .column(0)
+                    .as_primitive::<Int64Type>()
+                    .values()
+                    .to_vec()
+            })
             .collect();
         assert_eq!(numbers, [1, 2, 3]);
     }

@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{self, Expr, Query, SetExpr, Spanned, TableFactor, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{
+    self, Expr, Query, SetExpr, Spanned, TableFactor, Visit, Visitor,
+};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
 /// An operator that is not delta-safe.
@@ -65,9 +67,15 @@ impl Operator {
             Self::StreamJoin => {
                 "join only with seeds and tables that read no stream, or materialize the model as `table`"
             }
-            Self::OuterJoin => "put the stream on the side whose rows are kept, or materialize the model as `table`",
-            Self::StaticUnion => "load the unchanging rows as a seed of their own, or materialize the model as `table`",
-            Self::Subquery => "write it as a join with an unchanging table, or materialize the model as `table`",
+            Self::OuterJoin => {
+                "put the stream on the side whose rows are kept, or materialize the model as `table`"
+            }
+            Self::StaticUnion => {
+                "load the unchanging rows as a seed of their own, or materialize the model as `table`"
+            }
+            Self::Subquery => {
+                "write it as a join with an unchanging table, or materialize the model as `table`"
+            }
         }
     }
 
@@ -116,7 +124,9 @@ impl Finder {
     fn select(&self, select: &ast::Select) -> ControlFlow<Location> {
         match self.operator {
             Operator::Aggregate => match &select.group_by {
-                ast::GroupByExpr::Expressions(exprs, _) if !exprs.is_empty() => start(exprs[0].span()),
+                ast::GroupByExpr::Expressions(exprs, _) if !exprs.is_empty() => {
+                    start(exprs[0].span())
+                }
                 ast::GroupByExpr::All(_) => start(select.select_token.0.span),
                 ast::GroupByExpr::Expressions(..) => ControlFlow::Continue(()),
             },
@@ -140,8 +150,16 @@ impl Finder {
     fn set_expr(&self, body: &SetExpr) -> ControlFlow<Location> {
         match body {
             SetExpr::Select(select) => self.select(select),
-            SetExpr::SetOperation { left, right, set_quantifier, op } => {
-                let distinct = !matches!(set_quantifier, ast::SetQuantifier::All | ast::SetQuantifier::AllByName);
+            SetExpr::SetOperation {
+                left,
+                right,
+                set_quantifier,
+                op,
+            } => {
+                let distinct = !matches!(
+                    set_quantifier,
+                    ast::SetQuantifier::All | ast::SetQuantifier::AllByName
+                );
                 let is_union = matches!(op, ast::SetOperator::Union);
                 match self.operator {
                     Operator::Distinct if distinct => start(right.span())?,
@@ -171,7 +189,11 @@ impl Visitor for Finder {
                 if let Some(limit) = &query.limit_clause {
                     start(limit.span())?;
                 }
-                if let Some(quantity) = query.fetch.as_ref().and_then(|fetch| fetch.quantity.as_ref()) {
+                if let Some(quantity) = query
+                    .fetch
+                    .as_ref()
+                    .and_then(|fetch| fetch.quantity.as_ref())
+                {
                     start(quantity.span())?;
                 }
             }
@@ -187,15 +209,21 @@ impl Visitor for Finder {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Location> {
         match (self.operator, expr) {
-            (Operator::Window, Expr::Function(call)) if call.over.is_some() => start(call.name.span()),
+            (Operator::Window, Expr::Function(call)) if call.over.is_some() => {
+                start(call.name.span())
+            }
             // An aggregate without `group by`: functions are told apart by the planner, not by the
             // parser, so these are the names that models use.
-            (Operator::Aggregate, Expr::Function(call)) if call.over.is_none() && is_aggregate(call) => {
+            (Operator::Aggregate, Expr::Function(call))
+                if call.over.is_none() && is_aggregate(call) =>
+            {
                 start(call.name.span())
             }
             (
                 Operator::Subquery,
-                Expr::Exists { subquery, .. } | Expr::InSubquery { subquery, .. } | Expr::Subquery(subquery),
+                Expr::Exists { subquery, .. }
+                | Expr::InSubquery { subquery, .. }
+                | Expr::Subquery(subquery),
             ) => start(subquery.span()),
             _ => ControlFlow::Continue(()),
         }
@@ -208,8 +236,20 @@ impl Visitor for Finder {
 
 fn is_aggregate(call: &ast::Function) -> bool {
     const NAMES: [&str; 14] = [
-        "count", "sum", "avg", "min", "max", "median", "stddev", "var", "array_agg", "string_agg", "bool_and",
-        "bool_or", "first_value", "last_value",
+        "count",
+        "sum",
+        "avg",
+        "min",
+        "max",
+        "median",
+        "stddev",
+        "var",
+        "array_agg",
+        "string_agg",
+        "bool_and",
+        "bool_or",
+        "first_value",
+        "last_value",
     ];
     let name = call.name.to_string();
     NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
@@ -224,7 +264,13 @@ impl Visitor for CallFinder<'_> {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Location> {
         match expr {
-            Expr::Function(call) if call.name.to_string().trim_matches('"').eq_ignore_ascii_case(self.function) => {
+            Expr::Function(call)
+                if call
+                    .name
+                    .to_string()
+                    .trim_matches('"')
+                    .eq_ignore_ascii_case(self.function) =>
+            {
                 start(call.name.span())
             }
             _ => ControlFlow::Continue(()),

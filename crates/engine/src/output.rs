@@ -7,7 +7,9 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use datafusion::arrow::csv::WriterBuilder;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
-use datafusion::arrow::json::writer::{JsonArray, LineDelimited, WriterBuilder as JsonWriterBuilder};
+use datafusion::arrow::json::writer::{
+    JsonArray, LineDelimited, WriterBuilder as JsonWriterBuilder,
+};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::arrow::util::pretty::pretty_format_batches_with_schema;
 use datafusion::parquet::arrow::ArrowWriter;
@@ -57,7 +59,11 @@ const ROWS_OF_A_DRAWING: usize = 10_000;
 ///
 /// # Errors
 /// [`OutputError`]; what was written before stays written.
-pub async fn write(mut rows: Rows, format: Format, out: &mut (dyn Write + Send)) -> Result<u64, OutputError> {
+pub async fn write(
+    mut rows: Rows,
+    format: Format,
+    out: &mut (dyn Write + Send),
+) -> Result<u64, OutputError> {
     let mut count = 0;
     let mut writer = Writer::new(format, &rows.schema, out)?;
     while let Some(batch) = rows.batches.next().await {
@@ -83,7 +89,11 @@ enum Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(format: Format, schema: &SchemaRef, out: &'a mut (dyn Write + Send)) -> Result<Self, OutputError> {
+    fn new(
+        format: Format,
+        schema: &SchemaRef,
+        out: &'a mut (dyn Write + Send),
+    ) -> Result<Self, OutputError> {
         Ok(match format {
             Format::Table => Self::Table {
                 schema: Arc::clone(schema),
@@ -95,17 +105,26 @@ impl<'a> Writer<'a> {
             Format::Csv => {
                 let mut writer = WriterBuilder::new().with_header(true).build(out);
                 // A result of no rows has its header all the same.
-                writer.write(&readable(&RecordBatch::new_empty(Arc::clone(schema)), true)?)?;
+                writer.write(&readable(
+                    &RecordBatch::new_empty(Arc::clone(schema)),
+                    true,
+                )?)?;
                 Self::Csv(Box::new(writer))
             }
             Format::Json => Self::Json(Box::new(
-                JsonWriterBuilder::new().with_explicit_nulls(true).build(out),
+                JsonWriterBuilder::new()
+                    .with_explicit_nulls(true)
+                    .build(out),
             )),
             Format::Parquet => {
                 let properties = WriterProperties::builder()
                     .set_compression(Compression::ZSTD(ZstdLevel::default()))
                     .build();
-                Self::Parquet(Box::new(ArrowWriter::try_new(out, Arc::clone(schema), Some(properties))?))
+                Self::Parquet(Box::new(ArrowWriter::try_new(
+                    out,
+                    Arc::clone(schema),
+                    Some(properties),
+                )?))
             }
         })
     }
@@ -139,8 +158,14 @@ impl<'a> Writer<'a> {
                 .drain(..)
                 .map(|batch| readable(&batch, false))
                 .collect::<Result<Vec<_>, _>>()?;
-            let schema = shown.first().map_or_else(|| Arc::clone(schema), RecordBatch::schema);
-            writeln!(out, "{}", pretty_format_batches_with_schema(schema, &shown)?)?;
+            let schema = shown
+                .first()
+                .map_or_else(|| Arc::clone(schema), RecordBatch::schema);
+            writeln!(
+                out,
+                "{}",
+                pretty_format_batches_with_schema(schema, &shown)?
+            )?;
             *drawn = true;
             *rows = 0;
         }
@@ -207,11 +232,17 @@ fn json_text(column: &ArrayRef) -> Result<StringArray, ArrowError> {
         .build::<_, LineDelimited>(&mut lines);
     writer.write(&batch)?;
     writer.finish()?;
-    let text = String::from_utf8(lines).map_err(|error| ArrowError::JsonError(error.to_string()))?;
+    let text =
+        String::from_utf8(lines).map_err(|error| ArrowError::JsonError(error.to_string()))?;
     // Each line is `{"v":<value>}`.
-    let values = text.lines().map(|line| line.strip_prefix("{\"v\":")?.strip_suffix('}'));
+    let values = text
+        .lines()
+        .map(|line| line.strip_prefix("{\"v\":")?.strip_suffix('}'));
     let is_null = (0..column.len()).map(|row| column.is_null(row));
-    Ok(values.zip(is_null).map(|(value, is_null)| if is_null { None } else { value }).collect())
+    Ok(values
+        .zip(is_null)
+        .map(|(value, is_null)| if is_null { None } else { value })
+        .collect())
 }
 
 #[cfg(test)]
@@ -220,7 +251,11 @@ mod tests {
     use super::*;
     use crate::fixture::{Event, rows as banking_rows};
 
-    async fn written(format: Format, batches: Vec<RecordBatch>, schema: SchemaRef) -> (u64, Vec<u8>) {
+    async fn written(
+        format: Format,
+        batches: Vec<RecordBatch>,
+        schema: SchemaRef,
+    ) -> (u64, Vec<u8>) {
         let rows = Rows {
             schema,
             batches: futures::stream::iter(batches.into_iter().map(Ok)).boxed(),
@@ -255,19 +290,30 @@ mod tests {
              \"{\"\"customer_id\"\":\"\"C-A, \\\"\"B\\\"\"\"\",\"\"name\"\":\"\"Name of A, \\\"\"B\\\"\"\"\",\"\"city\"\":\"\"Sète\"\"}\",\
              -0.05,\"[\"\"t0\"\"]\"\n"
         );
-        let json: serde_json::Value =
-            serde_json::from_str(&text(written(Format::Json, vec![batch.clone()], batch.schema()).await)).unwrap();
-        assert_eq!(json[0]["transaction_id"], "01234567-89ab-cdef-0123-456789abcdef");
+        let json: serde_json::Value = serde_json::from_str(&text(
+            written(Format::Json, vec![batch.clone()], batch.schema()).await,
+        ))
+        .unwrap();
+        assert_eq!(
+            json[0]["transaction_id"],
+            "01234567-89ab-cdef-0123-456789abcdef"
+        );
         assert_eq!(json[0]["customer"]["city"], "Sète");
         let table = text(written(Format::Table, vec![batch.clone()], batch.schema()).await);
-        assert!(table.contains("| 01234567-89ab-cdef-0123-456789abcdef | 2024-01-05T00:00:00Z |"), "{table}");
+        assert!(
+            table.contains("| 01234567-89ab-cdef-0123-456789abcdef | 2024-01-05T00:00:00Z |"),
+            "{table}"
+        );
     }
 
     #[tokio::test]
     async fn no_rows_are_still_a_result() {
         let schema = sample().schema();
         let (count, csv) = written(Format::Csv, Vec::new(), Arc::clone(&schema)).await;
-        assert_eq!((count, csv.iter().filter(|byte| **byte == b'\n').count()), (0, 1));
+        assert_eq!(
+            (count, csv.iter().filter(|byte| **byte == b'\n').count()),
+            (0, 1)
+        );
         let (_, json) = written(Format::Json, Vec::new(), Arc::clone(&schema)).await;
         assert_eq!(String::from_utf8(json).unwrap().trim(), "[]");
         let (_, table) = written(Format::Table, Vec::new(), schema).await;
@@ -281,7 +327,10 @@ mod tests {
         let (count, bytes) = written(Format::Parquet, vec![batch.clone()], batch.schema()).await;
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
-        let read: Vec<_> = ParquetRecordBatchReader::try_new(file, 1024).unwrap().collect::<Result<_, _>>().unwrap();
+        let read: Vec<_> = ParquetRecordBatchReader::try_new(file, 1024)
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
         assert_eq!((count, read.len()), (1, 1));
         assert_eq!(read[0].columns(), batch.columns());
     }

@@ -70,13 +70,21 @@ impl TableProvider for Placeholder {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        internal_err!("{} was planned for a run without being bound to rows", self.relation)
+        internal_err!(
+            "{} was planned for a run without being bound to rows",
+            self.relation
+        )
     }
 }
 
 /// A scan of a relation that is not bound yet.
 pub(crate) fn scan(name: &str, relation: Relation, schema: SchemaRef) -> Result<LogicalPlan> {
-    LogicalPlanBuilder::scan(name, provider_as_source(Placeholder::new(relation, schema)), None)?.build()
+    LogicalPlanBuilder::scan(
+        name,
+        provider_as_source(Placeholder::new(relation, schema)),
+        None,
+    )?
+    .build()
 }
 
 /// The relation that a scan stands for; `None` for a table function or a bound table.
@@ -115,7 +123,11 @@ pub(crate) fn bind(
         let provider = rows(&relation)?;
         let bound = scan_as(scan, provider)?;
         // What was put in its place is bound already.
-        Ok(Transformed::new(bound, true, datafusion::common::tree_node::TreeNodeRecursion::Jump))
+        Ok(Transformed::new(
+            bound,
+            true,
+            datafusion::common::tree_node::TreeNodeRecursion::Jump,
+        ))
     })?;
     // What is bound may allow nulls where the placeholder did not.
     let retyped = bound
@@ -127,9 +139,17 @@ pub(crate) fn bind(
 /// `provider` under the name and with the columns of `scan`.
 fn scan_as(scan: &TableScan, provider: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
     let name = scan.table_name.clone();
-    let columns = scan.projected_schema.fields().iter().map(|field| field.name().clone());
+    let columns = scan
+        .projected_schema
+        .fields()
+        .iter()
+        .map(|field| field.name().clone());
     let exact = provider.schema().fields().len() == scan.projected_schema.fields().len()
-        && columns.clone().eq(provider.schema().fields().iter().map(|field| field.name().clone()));
+        && columns.clone().eq(provider
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| field.name().clone()));
     let bound = LogicalPlanBuilder::scan(name.clone(), provider_as_source(provider), None)?;
     if exact {
         return bound.build();

@@ -100,15 +100,26 @@ impl PartitionStream for ReaderPartition {
         let reader = Arc::clone(&self.reader);
         // To count rows a plan asks for no column; one is read, and only the count is kept.
         let only_count = self.projection.as_ref().is_some_and(Vec::is_empty);
-        let projection = if only_count { Some(vec![0]) } else { self.projection.clone() };
+        let projection = if only_count {
+            Some(vec![0])
+        } else {
+            self.projection.clone()
+        };
         let rows = futures::stream::once(async move {
             let rows = reader.scan(projection.as_deref()).await.map_err(external)?;
             Ok::<_, DataFusionError>(rows.map(move |batch| {
                 let batch = batch.map_err(external)?;
-                Ok(if only_count { batch.project(&[])? } else { batch })
+                Ok(if only_count {
+                    batch.project(&[])?
+                } else {
+                    batch
+                })
             }))
         })
         .try_flatten();
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            rows,
+        ))
     }
 }

@@ -21,7 +21,11 @@ pub(crate) fn unrepeatable(plan: &LogicalPlan) -> Result<Option<Unrepeatable>> {
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 found = call(expr);
-                Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+                Ok(if found.is_some() {
+                    TreeNodeRecursion::Stop
+                } else {
+                    TreeNodeRecursion::Continue
+                })
             })
         })
     })?;
@@ -30,15 +34,19 @@ pub(crate) fn unrepeatable(plan: &LogicalPlan) -> Result<Option<Unrepeatable>> {
 
 fn call(expr: &Expr) -> Option<Unrepeatable> {
     match expr {
-        Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => Some(Unrepeatable {
-            function: call.name().to_owned(),
-            help: match call.func.signature().volatility {
-                Volatility::Volatile => {
-                    "a replay would give other values; derive an id from the record's own columns, such as md5 of its key"
-                }
-                _ => "a replay would give other values; use the record's event time or Kafka's timestamp",
-            },
-        }),
+        Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => {
+            Some(Unrepeatable {
+                function: call.name().to_owned(),
+                help: match call.func.signature().volatility {
+                    Volatility::Volatile => {
+                        "a replay would give other values; derive an id from the record's own columns, such as md5 of its key"
+                    }
+                    _ => {
+                        "a replay would give other values; use the record's event time or Kafka's timestamp"
+                    }
+                },
+            })
+        }
         Expr::WindowFunction(call) => match &call.fun {
             WindowFunctionDefinition::WindowUDF(function)
                 if function.name() == "row_number" && call.params.order_by.is_empty() =>

@@ -24,7 +24,9 @@ pub struct Rows {
 
 impl std::fmt::Debug for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rows").field("schema", &self.schema).finish_non_exhaustive()
+        f.debug_struct("Rows")
+            .field("schema", &self.schema)
+            .finish_non_exhaustive()
     }
 }
 
@@ -51,8 +53,15 @@ pub(crate) async fn start(
 }
 
 /// The same columns under another schema of the same types.
-pub(crate) fn with_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    with_columns(Arc::clone(schema), batch.columns().to_vec(), batch.num_rows())
+pub(crate) fn with_schema(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+) -> Result<RecordBatch, ArrowError> {
+    with_columns(
+        Arc::clone(schema),
+        batch.columns().to_vec(),
+        batch.num_rows(),
+    )
 }
 
 /// A batch that knows its rows even when it has no column.

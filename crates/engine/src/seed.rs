@@ -41,15 +41,22 @@ impl SeedRows {
             line,
             column: 1,
         };
-        let unreadable =
-            |error: &dyn std::fmt::Display| Diagnostic::at(at(1), format!("seed `{}` cannot be read: {error}", seed.name));
+        let unreadable = |error: &dyn std::fmt::Display| {
+            Diagnostic::at(
+                at(1),
+                format!("seed `{}` cannot be read: {error}", seed.name),
+            )
+        };
         let text = read_text(&path, seed).map_err(|error| unreadable(&error))?;
         let inferred = inferred_types(&path, seed).map_err(|error| unreadable(&error))?;
 
         let mut columns = Vec::new();
         let mut arrays: Vec<ArrayRef> = Vec::new();
         for (index, column) in seed.columns.iter().enumerate() {
-            let property = seed.properties.iter().find(|property| property.name == column.name);
+            let property = seed
+                .properties
+                .iter()
+                .find(|property| property.name == column.name);
             let data_type = column
                 .data_type
                 .clone()
@@ -58,12 +65,18 @@ impl SeedRows {
                 .unwrap_or(DeclaredType::Text);
             let values = text.column(index);
             let typed = typed(values, &data_type);
-            if let Some(row) = (0..values.len()).find(|row| values.is_valid(*row) && typed.is_null(*row)) {
-                let value = datafusion::arrow::util::display::array_value_to_string(values, row).unwrap_or_default();
+            if let Some(row) =
+                (0..values.len()).find(|row| values.is_valid(*row) && typed.is_null(*row))
+            {
+                let value = datafusion::arrow::util::display::array_value_to_string(values, row)
+                    .unwrap_or_default();
                 // Line 1 is the header.
                 return Err(Diagnostic::at(
                     at(row + 2),
-                    format!("`{value}` in column `{}` of seed `{}` is not a {data_type}", column.name, seed.name),
+                    format!(
+                        "`{value}` in column `{}` of seed `{}` is not a {data_type}",
+                        column.name, seed.name
+                    ),
                 )
                 .help("mend the value or the column's type in `config.column_types`"));
             }
@@ -91,7 +104,9 @@ impl SeedRows {
 }
 
 fn format(seed: &Seed) -> Format {
-    Format::default().with_header(true).with_delimiter(seed.delimiter)
+    Format::default()
+        .with_header(true)
+        .with_delimiter(seed.delimiter)
 }
 
 fn read_text(path: &Path, seed: &Seed) -> datafusion::error::Result<RecordBatch> {
@@ -105,11 +120,15 @@ fn read_text(path: &Path, seed: &Seed) -> datafusion::error::Result<RecordBatch>
         .with_format(format(seed))
         .build(BufReader::new(File::open(path)?))?;
     let batches = reader.collect::<Result<Vec<_>, _>>()?;
-    Ok(datafusion::arrow::compute::concat_batches(&schema, &batches)?)
+    Ok(datafusion::arrow::compute::concat_batches(
+        &schema, &batches,
+    )?)
 }
 
 fn inferred_types(path: &Path, seed: &Seed) -> datafusion::error::Result<Schema> {
-    Ok(format(seed).infer_schema(BufReader::new(File::open(path)?), None)?.0)
+    Ok(format(seed)
+        .infer_schema(BufReader::new(File::open(path)?), None)?
+        .0)
 }
 
 /// The values as `data_type`, null where a value is not of that type.
@@ -118,6 +137,7 @@ fn typed(values: &ArrayRef, data_type: &DeclaredType) -> ArrayRef {
         safe: true,
         format_options: FormatOptions::default(),
     };
-    cast_with_options(values, &data_type.arrow(), &options)
-        .unwrap_or_else(|_| datafusion::arrow::array::new_null_array(&data_type.arrow(), values.len()))
+    cast_with_options(values, &data_type.arrow(), &options).unwrap_or_else(|_| {
+        datafusion::arrow::array::new_null_array(&data_type.arrow(), values.len())
+    })
 }

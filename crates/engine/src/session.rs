@@ -4,8 +4,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
 use datafusion::catalog::CatalogProviderList;
+use datafusion::catalog::{
+    CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider,
+};
 use datafusion::error::Result;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -54,7 +56,10 @@ impl Memory {
             None => DiskManagerMode::OsTmpDirectory,
         };
         RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(self.limit), NAMED)))
+            .with_memory_pool(Arc::new(TrackConsumersPool::new(
+                FairSpillPool::new(self.limit),
+                NAMED,
+            )))
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
             .build_arc()
     }
@@ -93,7 +98,11 @@ pub(crate) fn state(memory: &Memory, partitions: usize) -> Result<SessionState> 
 }
 
 /// The schema of that name in an in-memory catalog, made when missing.
-pub(crate) fn schema(state: &SessionState, catalog: &str, name: &str) -> Result<Arc<dyn SchemaProvider>> {
+pub(crate) fn schema(
+    state: &SessionState,
+    catalog: &str,
+    name: &str,
+) -> Result<Arc<dyn SchemaProvider>> {
     let catalogs: &Arc<dyn CatalogProviderList> = state.catalog_list();
     let catalog = catalogs
         .catalog(catalog)

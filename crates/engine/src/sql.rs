@@ -81,14 +81,22 @@ impl SqlSession {
         let mut relations = BTreeSet::new();
         if let Some(lake) = &inputs.lake {
             lake.register_store(state.runtime_env()).map_err(engine)?;
-            state.catalog_list().register_catalog(LAKE.into(), lake.catalog());
+            state
+                .catalog_list()
+                .register_catalog(LAKE.into(), lake.catalog());
         }
         for source in &project.sources {
-            relations.insert(format!("{LAKE}.{}.{}", source.name.group(), source.name.table()));
+            relations.insert(format!(
+                "{LAKE}.{}.{}",
+                source.name.group(),
+                source.name.table()
+            ));
         }
         let warehouse = WarehouseCatalog::open(project, models, inputs, memory).await?;
         relations.extend(warehouse.names().map(ToString::to_string));
-        state.catalog_list().register_catalog(WAREHOUSE.into(), Arc::new(warehouse));
+        state
+            .catalog_list()
+            .register_catalog(WAREHOUSE.into(), Arc::new(warehouse));
         Ok(Self { state, relations })
     }
 
@@ -142,7 +150,8 @@ impl SqlSession {
                 .help("models write tables: see `factmill run` and `factmill stream`");
             return Err(wrong(vec![refused]));
         }
-        let plan = analyzed(&self.state, plan.clone()).map_err(|error| wrong(vec![text.diagnose_types(&error, &plan)]))?;
+        let plan = analyzed(&self.state, plan.clone())
+            .map_err(|error| wrong(vec![text.diagnose_types(&error, &plan)]))?;
         let schema = Arc::clone(plan.schema().inner());
         Ok(start(&self.state, &Work::Query, &plan, schema).await?)
     }

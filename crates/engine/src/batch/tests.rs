@@ -1,4 +1,8 @@
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failed unwrap is a failed test"
+)]
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,7 +11,9 @@ use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::catalog::{CatalogProvider, MemTable, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
+use datafusion::catalog::{
+    CatalogProvider, MemTable, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider,
+};
 use factmill_core::source::BoxedError;
 use factmill_core::table::{Maintenance, ORDER_COLUMN, Table, TableName};
 use factmill_core::table_reader::{Relations, RowStream, TableReader};
@@ -59,9 +65,13 @@ fn lake(events: &[Event]) -> LakeSnapshot {
     let batch = rows(events);
     let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).unwrap();
     let schema = MemorySchemaProvider::new();
-    schema.register_table(source_name().table().into(), Arc::new(table)).unwrap();
+    schema
+        .register_table(source_name().table().into(), Arc::new(table))
+        .unwrap();
     let catalog = MemoryCatalogProvider::new();
-    catalog.register_schema(source_name().group(), Arc::new(schema)).unwrap();
+    catalog
+        .register_schema(source_name().group(), Arc::new(schema))
+        .unwrap();
     LakeSnapshot::of(Arc::new(catalog))
 }
 
@@ -83,7 +93,13 @@ fn row_texts(batch: &RecordBatch) -> Vec<String> {
         .map(|(_, column)| ArrayFormatter::try_new(column, &options).unwrap())
         .collect();
     (0..batch.num_rows())
-        .map(|row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join("|"))
+        .map(|row| {
+            columns
+                .iter()
+                .map(|column| column.value(row).to_string())
+                .collect::<Vec<_>>()
+                .join("|")
+        })
         .collect()
 }
 
@@ -100,9 +116,16 @@ impl Stored {
             self.appended.extend(row_texts(change));
             return;
         };
-        let indices: Vec<_> = unique_key.iter().map(|key| change.schema().index_of(key).unwrap()).collect();
+        let indices: Vec<_> = unique_key
+            .iter()
+            .map(|key| change.schema().index_of(key).unwrap())
+            .collect();
         let keys = row_texts(&change.project(&indices).unwrap());
-        let order = change.column_by_name(ORDER_COLUMN).unwrap().as_binary::<i32>().clone();
+        let order = change
+            .column_by_name(ORDER_COLUMN)
+            .unwrap()
+            .as_binary::<i32>()
+            .clone();
         for (row, (key, text)) in keys.into_iter().zip(row_texts(change)).enumerate() {
             let new = (order.value(row).to_vec(), text);
             self.by_key
@@ -127,38 +150,68 @@ impl Stored {
 /// Streams the events in epochs of the given sizes and holds every table to the batch.
 async fn stream_equals_batch(events: &[Event], epochs: &[usize]) {
     let (project, job) = project(banking_models());
-    let stream = StreamPlan::compile_models(&project, &job, &project.models, &Memory::stream()).await.unwrap();
+    let stream = StreamPlan::compile_models(&project, &job, &project.models, &Memory::stream())
+        .await
+        .unwrap();
     let mut stored: BTreeMap<usize, Stored> = BTreeMap::new();
     let mut rest = events;
     let mut sizes = epochs.iter().cycle();
     while !rest.is_empty() {
         let (epoch, later) = rest.split_at((*sizes.next().unwrap()).min(rest.len()));
         rest = later;
-        for change in stream.transform(vec![(source_name(), rows(epoch))]).await.unwrap() {
-            stored.entry(change.table).or_default().apply(&stream.tables()[change.table], &change.rows);
+        for change in stream
+            .transform(vec![(source_name(), rows(epoch))])
+            .await
+            .unwrap()
+        {
+            stored
+                .entry(change.table)
+                .or_default()
+                .apply(&stream.tables()[change.table], &change.rows);
         }
     }
 
-    let batch = BatchPlan::compile(&project, &project.models, &Memory::batch(), 2).await.unwrap();
+    let batch = BatchPlan::compile(&project, &project.models, &Memory::batch(), 2)
+        .await
+        .unwrap();
     let mut loaded = Loaded::default();
     for (index, table) in batch.tables().iter().enumerate() {
         let inputs = Inputs {
             lake: Some(lake(events)),
             warehouse: Arc::new(loaded.clone()),
         };
-        let computed: Vec<_> = batch.run(index, &inputs).await.unwrap().batches.try_collect().await.unwrap();
-        let streamed = stream.tables().iter().position(|streamed| streamed.name == table.name).unwrap();
+        let computed: Vec<_> = batch
+            .run(index, &inputs)
+            .await
+            .unwrap()
+            .batches
+            .try_collect()
+            .await
+            .unwrap();
+        let streamed = stream
+            .tables()
+            .iter()
+            .position(|streamed| streamed.name == table.name)
+            .unwrap();
         match table.maintenance {
             Maintenance::Append | Maintenance::Upsert { .. } => {
                 let streamed = stored.get(&streamed).map(Stored::texts).unwrap_or_default();
                 assert_eq!(streamed, texts(&computed), "{}", table.name);
             }
             Maintenance::Static => {
-                let known = stream.statics().iter().find(|known| known.table == streamed).unwrap();
+                let known = stream
+                    .statics()
+                    .iter()
+                    .find(|known| known.table == streamed)
+                    .unwrap();
                 assert_eq!(texts(&known.rows), texts(&computed), "{}", table.name);
             }
             Maintenance::Rebuild { .. } => {
-                let rebuild = stream.rebuilds().iter().find(|rebuild| rebuild.table == streamed).unwrap();
+                let rebuild = stream
+                    .rebuilds()
+                    .iter()
+                    .find(|rebuild| rebuild.table == streamed)
+                    .unwrap();
                 let rows = stream.rebuild(rebuild, &inputs).await.unwrap();
                 let rebuilt: Vec<_> = rows.batches.try_collect().await.unwrap();
                 assert_eq!(texts(&rebuilt), texts(&computed), "{}", table.name);
@@ -169,7 +222,13 @@ async fn stream_equals_batch(events: &[Event], epochs: &[usize]) {
 }
 
 fn any_events() -> impl Strategy<Value = Vec<Event>> {
-    let event = (0_u128..12, -3_i64..3_000_000, 0_u8..4, -3_i128..500, 0_i32..3);
+    let event = (
+        0_u128..12,
+        -3_i64..3_000_000,
+        0_u8..4,
+        -3_i128..500,
+        0_i32..3,
+    );
     prop::collection::vec(event, 1..60).prop_map(|drawn| {
         let mut next_offset = [0_i64; 3];
         drawn
@@ -207,8 +266,14 @@ proptest! {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_reads_sources_that_hold_nothing_yet() {
     let (project, _) = project(banking_models());
-    let batch = BatchPlan::compile(&project, &project.models, &Memory::batch(), 2).await.unwrap();
-    let facts = batch.tables().iter().position(|table| table.model == "fct_transactions").unwrap();
+    let batch = BatchPlan::compile(&project, &project.models, &Memory::batch(), 2)
+        .await
+        .unwrap();
+    let facts = batch
+        .tables()
+        .iter()
+        .position(|table| table.model == "fct_transactions")
+        .unwrap();
     let mut loaded = Loaded::default();
     let inputs = |loaded: &Loaded| Inputs {
         lake: Some(LakeSnapshot::of(Arc::new(MemoryCatalogProvider::new()))),
@@ -217,7 +282,9 @@ async fn a_batch_reads_sources_that_hold_nothing_yet() {
     for index in 0..facts {
         let rows = batch.run(index, &inputs(&loaded)).await.unwrap();
         let computed: Vec<_> = rows.batches.try_collect().await.unwrap();
-        loaded.0.insert(batch.tables()[index].name.clone(), computed);
+        loaded
+            .0
+            .insert(batch.tables()[index].name.clone(), computed);
     }
     let rows = batch.run(facts, &inputs(&loaded)).await.unwrap();
     assert_eq!(rows.schema.fields().last().unwrap().name(), ORDER_COLUMN);
@@ -228,12 +295,21 @@ async fn a_batch_reads_sources_that_hold_nothing_yet() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_was_not_loaded_is_named() {
     let (project, _) = project(banking_models());
-    let batch = BatchPlan::compile(&project, &project.models, &Memory::batch(), 1).await.unwrap();
-    let totals = batch.tables().iter().position(|table| table.model == "agg_daily_by_type").unwrap();
+    let batch = BatchPlan::compile(&project, &project.models, &Memory::batch(), 1)
+        .await
+        .unwrap();
+    let totals = batch
+        .tables()
+        .iter()
+        .position(|table| table.model == "agg_daily_by_type")
+        .unwrap();
     let inputs = Inputs {
         lake: None,
         warehouse: Arc::new(Loaded::default()),
     };
     let message = batch.run(totals, &inputs).await.unwrap_err().to_string();
-    assert!(message.contains("table banking.fct_transactions is not in the warehouse"), "{message}");
+    assert!(
+        message.contains("table banking.fct_transactions is not in the warehouse"),
+        "{message}"
+    );
 }

@@ -12,7 +12,8 @@ use datafusion::arrow::datatypes::{
 };
 use datafusion::error::Result;
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 use factmill_core::order::OrderKey;
 
@@ -45,7 +46,10 @@ pub(crate) fn encode(
     offset: &ArrayRef,
 ) -> Result<BinaryArray> {
     // A column without values has Arrow's type Null.
-    let event_time = cast(event_time, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
+    let event_time = cast(
+        event_time,
+        &DataType::Timestamp(TimeUnit::Microsecond, None),
+    )?;
     let event_time = event_time.as_primitive::<TimestampMicrosecondType>();
     let topic = cast(topic, &DataType::Utf8)?;
     let topic = topic.as_string::<i32>();
@@ -138,12 +142,19 @@ impl ScalarUDFImpl for UnnestedOrder {
         let order = order.as_binary::<i32>();
         let index = cast(index, &DataType::Int64)?;
         let index = index.as_primitive::<Int64Type>();
-        let mut keys = BinaryBuilder::with_capacity(order.len(), order.value_data().len() + order.len() * 4);
+        let mut keys =
+            BinaryBuilder::with_capacity(order.len(), order.value_data().len() + order.len() * 4);
         let mut key = Vec::with_capacity(64);
         for row in 0..order.len() {
-            let position = if index.is_valid(row) { index.value(row) } else { 1 };
+            let position = if index.is_valid(row) {
+                index.value(row)
+            } else {
+                1
+            };
             let Ok(position) = i32::try_from(position) else {
-                return datafusion::common::exec_err!("a list of {position} elements is too long to unnest");
+                return datafusion::common::exec_err!(
+                    "a list of {position} elements is too long to unnest"
+                );
             };
             key.clear();
             key.extend_from_slice(order.value(row));

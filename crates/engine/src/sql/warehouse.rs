@@ -49,7 +49,10 @@ impl WarehouseCatalog {
             .into_iter()
             .filter(|planned| planned.model.materialized.is_inlined())
             .map(|planned| (planned.model.relation, planned.plan));
-        let seeds = project.seeds.iter().filter_map(|seed| SeedRows::read(project, seed).ok());
+        let seeds = project
+            .seeds
+            .iter()
+            .filter_map(|seed| SeedRows::read(project, seed).ok());
         Ok(Self(Arc::new(Tables {
             inputs,
             in_warehouse: in_warehouse.into_iter().collect(),
@@ -67,8 +70,12 @@ impl WarehouseCatalog {
 
 impl Tables {
     fn names(&self) -> impl Iterator<Item = &TableName> {
-        let all: BTreeSet<&TableName> =
-            self.in_warehouse.iter().chain(self.views.keys()).chain(self.seeds.keys()).collect();
+        let all: BTreeSet<&TableName> = self
+            .in_warehouse
+            .iter()
+            .chain(self.views.keys())
+            .chain(self.seeds.keys())
+            .collect();
         all.into_iter()
     }
 
@@ -82,7 +89,10 @@ impl Tables {
                 Relation::Table(name) if !self.in_warehouse.contains(name) => self.seed(name),
                 _ => None,
             };
-            let bound = self.inputs.bind(&Work::Query, plan.clone(), &self.contracts, &known).await;
+            let bound = self
+                .inputs
+                .bind(&Work::Query, plan.clone(), &self.contracts, &known)
+                .await;
             let plan = bound.map_err(|error| DataFusionError::External(Box::new(error)))?;
             return Ok(Some(Arc::new(ViewTable::new(plan, None))));
         }
@@ -130,7 +140,10 @@ impl WarehouseSchema {
 #[async_trait]
 impl SchemaProvider for WarehouseSchema {
     fn table_names(&self) -> Vec<String> {
-        let of_schema = self.tables.names().filter(|table| table.schema == self.name);
+        let of_schema = self
+            .tables
+            .names()
+            .filter(|table| table.schema == self.name);
         of_schema.map(|table| table.name.clone()).collect()
     }
 

@@ -28,7 +28,11 @@ impl StreamPlan {
     ///
     /// # Errors
     /// Everything that is wrong in the models' SQL and YAML, at once, each with its place.
-    pub async fn compile(project: &Project, job: &Job, memory: &Memory) -> Result<Self, Diagnostics> {
+    pub async fn compile(
+        project: &Project,
+        job: &Job,
+        memory: &Memory,
+    ) -> Result<Self, Diagnostics> {
         let models = project.job_models(job)?;
         Self::compile_models(project, job, &models, memory).await
     }
@@ -72,7 +76,9 @@ impl StreamPlan {
         for choice in choices {
             let model = choice.table.model.clone();
             if let Err(error) = compiler.model(choice).await {
-                let place = graph.model(&model).map(|planned| planned.model.sql.locate(1, 1));
+                let place = graph
+                    .model(&model)
+                    .map(|planned| planned.model.sql.locate(1, 1));
                 wrong.push(Diagnostic {
                     location: place,
                     message: format!("model `{model}`: {}", error.strip_backtrace()),
@@ -158,7 +164,8 @@ impl Compiler<'_> {
                 let plan = bind(choice.plan, &mut |relation| self.bound(relation))?;
                 let work = Work::model(&choice.table.model);
                 let compiled =
-                    CompiledModel::new(self.state, work, index, choice.key, choice.schema, &plan).await?;
+                    CompiledModel::new(self.state, work, index, choice.key, choice.schema, &plan)
+                        .await?;
                 self.models.push(compiled);
             }
         }
@@ -173,7 +180,9 @@ impl Compiler<'_> {
             Relation::Records(name) => self.sources.get(name).map(|rows| Arc::clone(rows) as _),
             Relation::Source(_) => None,
         };
-        found.ok_or_else(|| DataFusionError::Internal(format!("{relation} has no rows in this stream")))
+        found.ok_or_else(|| {
+            DataFusionError::Internal(format!("{relation} has no rows in this stream"))
+        })
     }
 
     /// The rows of a model that reads no stream.
@@ -182,10 +191,17 @@ impl Compiler<'_> {
         let plan = self.state.create_physical_plan(&plan).await?;
         let context = Arc::new(TaskContext::from(self.state));
         let batches = datafusion::physical_plan::collect(plan, context).await?;
-        batches.iter().map(|batch| Ok(with_schema(batch, &choice.schema)?)).collect()
+        batches
+            .iter()
+            .map(|batch| Ok(with_schema(batch, &choice.schema)?))
+            .collect()
     }
 }
 
 fn engine_fault(error: &DataFusionError) -> Diagnostics {
-    Diagnostic::bare(format!("the SQL engine did not start: {}", error.strip_backtrace())).into()
+    Diagnostic::bare(format!(
+        "the SQL engine did not start: {}",
+        error.strip_backtrace()
+    ))
+    .into()
 }

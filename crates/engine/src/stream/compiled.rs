@@ -8,9 +8,9 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::SessionState;
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::execution::SessionState;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
@@ -63,7 +63,10 @@ impl CompiledModel {
     }
 
     /// The model's rows over the epoch in `context`.
-    pub(super) async fn run(&self, context: Arc<TaskContext>) -> std::result::Result<RecordBatch, ModelError> {
+    pub(super) async fn run(
+        &self,
+        context: Arc<TaskContext>,
+    ) -> std::result::Result<RecordBatch, ModelError> {
         let failed = |error: DataFusionError| ModelError::running(&self.work, error);
         let plan = self.fresh().map_err(failed)?;
         let batches = collect(plan, context).await.map_err(failed)?;
@@ -72,7 +75,9 @@ impl CompiledModel {
 
     /// Joins the parts of an epoch.
     fn finish(&self, batches: &[RecordBatch]) -> std::result::Result<RecordBatch, ModelError> {
-        let failed = |error: datafusion::arrow::error::ArrowError| ModelError::running(&self.work, error.into());
+        let failed = |error: datafusion::arrow::error::ArrowError| {
+            ModelError::running(&self.work, error.into())
+        };
         let batches = batches
             .iter()
             .map(|batch| with_schema(batch, &self.schema))
@@ -99,7 +104,10 @@ impl CompiledModel {
             .transform_up(|node| {
                 if keep_tables && builds_on_unchanging(&node) {
                     let children = node.children().into_iter().cloned().collect();
-                    let kept = node.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep))?;
+                    let kept = node.replace_children(
+                        children,
+                        ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep),
+                    )?;
                     return Ok(Transformed::yes(kept));
                 }
                 Ok(Transformed::yes(node.reset_state()?))

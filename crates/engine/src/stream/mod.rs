@@ -85,7 +85,10 @@ impl StreamPlan {
     ///
     /// # Errors
     /// [`ModelError`], when a model fails on a value, has a null in its key, or runs out of memory.
-    pub async fn transform(&self, inputs: Vec<(SourceName, RecordBatch)>) -> Result<Vec<TableChange>, ModelError> {
+    pub async fn transform(
+        &self,
+        inputs: Vec<(SourceName, RecordBatch)>,
+    ) -> Result<Vec<TableChange>, ModelError> {
         let rows: usize = inputs.iter().map(|(_, rows)| rows.num_rows()).sum();
         if rows == 0 {
             return Ok(Vec::new());
@@ -118,21 +121,29 @@ impl StreamPlan {
         Ok(changes)
     }
 
-    fn context(&self, inputs: Vec<(SourceName, RecordBatch)>) -> Result<Arc<TaskContext>, ModelError> {
+    fn context(
+        &self,
+        inputs: Vec<(SourceName, RecordBatch)>,
+    ) -> Result<Arc<TaskContext>, ModelError> {
         let mut epoch = EpochRows::default();
         for (source, rows) in inputs {
             // A source that no incremental model reads: only the lake takes its rows.
             let Some(input) = self.inputs.get(&source) else {
                 continue;
             };
-            let rows = input.with_order(&rows).map_err(|error| ModelError::Engine {
-                model: Work::Model(format!("that reads source {source}")),
-                source: error.into(),
-            })?;
+            let rows = input
+                .with_order(&rows)
+                .map_err(|error| ModelError::Engine {
+                    model: Work::Model(format!("that reads source {source}")),
+                    source: error.into(),
+                })?;
             epoch.0.entry(source).or_default().push(rows);
         }
         let context = TaskContext::from(&self.state);
-        let config = context.session_config().clone().with_extension(Arc::new(epoch));
+        let config = context
+            .session_config()
+            .clone()
+            .with_extension(Arc::new(epoch));
         Ok(Arc::new(context.with_session_config(config)))
     }
 }
@@ -140,7 +151,9 @@ impl StreamPlan {
 impl SourceInput {
     fn new(table: &dyn TableProvider, event_time: Option<&str>) -> Result<Self> {
         let schema = table.schema();
-        let event_time = event_time.map(|column| schema.index_of(column)).transpose()?;
+        let event_time = event_time
+            .map(|column| schema.index_of(column))
+            .transpose()?;
         Ok(Self { schema, event_time })
     }
 
@@ -157,9 +170,13 @@ impl SourceInput {
             Some(column) => Arc::clone(rows.column(column)),
             None => new_null_array(&DataType::Null, rows.num_rows()),
         };
-        let [topic, incarnation, partition, offset] =
-            [provenance::TOPIC, provenance::INCARNATION, provenance::PARTITION, provenance::OFFSET]
-                .map(|column| self.schema.index_of(column));
+        let [topic, incarnation, partition, offset] = [
+            provenance::TOPIC,
+            provenance::INCARNATION,
+            provenance::PARTITION,
+            provenance::OFFSET,
+        ]
+        .map(|column| self.schema.index_of(column));
         let order = record_order::encode(
             &event_time,
             rows.column(topic?),

@@ -50,7 +50,15 @@ impl StreamPlan {
             let registered = lake.register_store(self.rebuild_state.runtime_env());
             registered.map_err(|error| ModelError::running(&rebuild.work, error))?;
         }
-        let plan = inputs.bind(&rebuild.work, rebuild.plan.clone(), &self.contracts, &known).await?;
-        start(&self.rebuild_state, &rebuild.work, &plan, Arc::clone(&rebuild.schema)).await
+        let plan = inputs
+            .bind(&rebuild.work, rebuild.plan.clone(), &self.contracts, &known)
+            .await?;
+        start(
+            &self.rebuild_state,
+            &rebuild.work,
+            &plan,
+            Arc::clone(&rebuild.schema),
+        )
+        .await
     }
 }

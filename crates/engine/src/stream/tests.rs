@@ -1,4 +1,8 @@
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed unwrap is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failed unwrap is a failed test"
+)]
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use factmill_core::table::Maintenance;
 use factmill_project::{Materialized, Model};
@@ -34,9 +38,23 @@ fn event(id: u128, seconds: i64, account: &str, amount: i128, offset: i64) -> Ev
 #[tokio::test]
 async fn an_upsert_keeps_the_newest_row_of_each_key_sorted_by_key() {
     let plan = compile(vec![staging(), days(), facts()]).await.unwrap();
-    let names: Vec<_> = plan.tables().iter().map(|table| (table.model.as_str(), table.maintenance.as_str())).collect();
-    assert_eq!(names, [("dim_date", "static"), ("fct_transactions", "upsert")]);
-    assert_eq!(plan.statics()[0].rows.iter().map(|rows| rows.num_rows()).sum::<usize>(), 2922);
+    let names: Vec<_> = plan
+        .tables()
+        .iter()
+        .map(|table| (table.model.as_str(), table.maintenance.as_str()))
+        .collect();
+    assert_eq!(
+        names,
+        [("dim_date", "static"), ("fct_transactions", "upsert")]
+    );
+    assert_eq!(
+        plan.statics()[0]
+            .rows
+            .iter()
+            .map(|rows| rows.num_rows())
+            .sum::<usize>(),
+        2922
+    );
 
     let events = [
         event(7, 10, "A", 100, 0),
@@ -47,19 +65,43 @@ async fn an_upsert_keeps_the_newest_row_of_each_key_sorted_by_key() {
         event(3, 20, "B", 400, 3),
     ];
     for _ in 0..3 {
-        let changes = plan.transform(vec![(source_name(), rows(&events))]).await.unwrap();
-        let [change] = &changes[..] else { panic!("one table changes") };
+        let changes = plan
+            .transform(vec![(source_name(), rows(&events))])
+            .await
+            .unwrap();
+        let [change] = &changes[..] else {
+            panic!("one table changes")
+        };
         let table = &plan.tables()[change.table];
         assert_eq!(table.model, "fct_transactions");
-        let fields: Vec<_> = change.rows.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let fields: Vec<_> = change
+            .rows
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect();
         assert_eq!(
             fields,
-            ["transaction_id", "ts", "account_id", "amount", "transaction_type", "day_type", "_factmill_order"]
+            [
+                "transaction_id",
+                "ts",
+                "account_id",
+                "amount",
+                "transaction_type",
+                "day_type",
+                "_factmill_order"
+            ]
         );
-        let shown = pretty_format_batches(&[change.rows.project(&[2, 3, 5]).unwrap()]).unwrap().to_string();
+        let shown = pretty_format_batches(&[change.rows.project(&[2, 3, 5]).unwrap()])
+            .unwrap()
+            .to_string();
         assert_eq!(
             shown.lines().collect::<Vec<_>>()[3..5],
-            ["| B          | 4.00   | weekday  |", "| A          | 1.00   | weekday  |"]
+            [
+                "| B          | 4.00   | weekday  |",
+                "| A          | 1.00   | weekday  |"
+            ]
         );
     }
     assert!(plan.transform(Vec::new()).await.unwrap().is_empty());
@@ -83,17 +125,43 @@ async fn rows_are_appended_filtered_and_unnested_with_an_order_of_their_own() {
         ),
     );
     let plan = compile(vec![tags, latest]).await.unwrap();
-    let events = [event(1, 0, "A", 100, 7), event(2, 1, "A", -100, 8), event(3, 2, "A", 100, 11)];
-    let changes = plan.transform(vec![(source_name(), rows(&events))]).await.unwrap();
-    assert_eq!(changes[0].rows.num_rows(), 3, "offset 7 has one tag, 11 has two, 8 is filtered");
-    assert_eq!(changes[0].rows.num_columns(), 2, "an append carries the user's columns only");
-    let shown = pretty_format_batches(&[changes[1].rows.project(&[0, 1]).unwrap()]).unwrap().to_string();
-    assert_eq!(shown.lines().nth(3).unwrap(), "| A          | t1  |", "the last element of the newest record");
+    let events = [
+        event(1, 0, "A", 100, 7),
+        event(2, 1, "A", -100, 8),
+        event(3, 2, "A", 100, 11),
+    ];
+    let changes = plan
+        .transform(vec![(source_name(), rows(&events))])
+        .await
+        .unwrap();
+    assert_eq!(
+        changes[0].rows.num_rows(),
+        3,
+        "offset 7 has one tag, 11 has two, 8 is filtered"
+    );
+    assert_eq!(
+        changes[0].rows.num_columns(),
+        2,
+        "an append carries the user's columns only"
+    );
+    let shown = pretty_format_batches(&[changes[1].rows.project(&[0, 1]).unwrap()])
+        .unwrap()
+        .to_string();
+    assert_eq!(
+        shown.lines().nth(3).unwrap(),
+        "| A          | t1  |",
+        "the last element of the newest record"
+    );
 }
 
 #[tokio::test]
 async fn a_model_reads_the_rows_that_another_one_appends() {
-    let appended = model("all_rows", Materialized::Incremental, &[], "select * from \"banking\".\"stg_transactions\"");
+    let appended = model(
+        "all_rows",
+        Materialized::Incremental,
+        &[],
+        "select * from \"banking\".\"stg_transactions\"",
+    );
     let reader = model(
         "deposits",
         Materialized::Incremental,
@@ -102,16 +170,27 @@ async fn a_model_reads_the_rows_that_another_one_appends() {
     );
     let plan = compile(vec![staging(), appended, reader]).await.unwrap();
     let changes = plan
-        .transform(vec![(source_name(), rows(&[event(1, 0, "A", 5, 0), event(2, 0, "A", -5, 1)]))])
+        .transform(vec![(
+            source_name(),
+            rows(&[event(1, 0, "A", 5, 0), event(2, 0, "A", -5, 1)]),
+        )])
         .await
         .unwrap();
-    assert_eq!(changes.iter().map(|change| change.rows.num_rows()).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(
+        changes
+            .iter()
+            .map(|change| change.rows.num_rows())
+            .collect::<Vec<_>>(),
+        [2, 1]
+    );
 }
 
 #[tokio::test]
 async fn what_is_not_delta_safe_is_refused_with_its_place() {
     let incremental = |sql: &str| {
-        let sql = sql.replace("STG", "\"banking\".\"stg_transactions\"").replace("DIM", "\"banking\".\"dim_date\"");
+        let sql = sql
+            .replace("STG", "\"banking\".\"stg_transactions\"")
+            .replace("DIM", "\"banking\".\"dim_date\"");
         model("m", Materialized::Incremental, &["account_id"], &sql)
     };
     for (sql, expected) in [
@@ -119,12 +198,18 @@ async fn what_is_not_delta_safe_is_refused_with_its_place() {
             "select account_id,\n  count(*) as n\nfrom STG\ngroup by account_id",
             "models/m.sql:4:10: an aggregate in incremental model `m` cannot be computed from new rows alone",
         ),
-        ("select distinct account_id from STG", "models/m.sql:1:1: distinct in incremental"),
+        (
+            "select distinct account_id from STG",
+            "models/m.sql:1:1: distinct in incremental",
+        ),
         (
             "select account_id,\n row_number() over (partition by account_id order by ts) as n from STG",
             "models/m.sql:2:2: a window function in",
         ),
-        ("select account_id from STG\nlimit 5", "models/m.sql:2:7: limit in"),
+        (
+            "select account_id from STG\nlimit 5",
+            "models/m.sql:2:7: limit in",
+        ),
         (
             "select a.account_id from STG as a\n  join STG as b on a.account_id = b.account_id",
             "models/m.sql:2:8: a join of two relations that change",
@@ -152,11 +237,19 @@ async fn what_is_not_delta_safe_is_refused_with_its_place() {
         &[],
         "select account_id, sum(amount) as total\nfrom \"banking\".\"stg_transactions\"\ngroup by account_id",
     );
-    let reader = model("m", Materialized::Incremental, &["account_id"], "select * from \"banking\".\"totals\"");
+    let reader = model(
+        "m",
+        Materialized::Incremental,
+        &["account_id"],
+        "select * from \"banking\".\"totals\"",
+    );
     let found = wrong(vec![staging(), view, reader]).await;
     assert!(
-        found.starts_with("models/totals.sql:1:20: an aggregate, read by incremental model `m`, cannot")
-            || found.starts_with("models/totals.sql:3:10: an aggregate, read by incremental model `m`, cannot"),
+        found.starts_with(
+            "models/totals.sql:1:20: an aggregate, read by incremental model `m`, cannot"
+        ) || found.starts_with(
+            "models/totals.sql:3:10: an aggregate, read by incremental model `m`, cannot"
+        ),
         "{found}"
     );
 }
@@ -164,7 +257,12 @@ async fn what_is_not_delta_safe_is_refused_with_its_place() {
 #[tokio::test]
 async fn errors_of_all_models_come_at_once_with_place_and_nearest_name() {
     let bad = |name: &str, sql: &str| {
-        model(name, Materialized::Incremental, &[], &sql.replace("STG", "\"banking\".\"stg_transactions\""))
+        model(
+            name,
+            Materialized::Incremental,
+            &[],
+            &sql.replace("STG", "\"banking\".\"stg_transactions\""),
+        )
     };
     let found = wrong(vec![
         staging(),
@@ -173,7 +271,10 @@ async fn errors_of_all_models_come_at_once_with_place_and_nearest_name() {
         bad("c", "select\n  uper(account_id) as a from STG"),
         bad("d", "select *\nfrom banking.stg_transaction"),
         bad("e", "select account_id\nform STG where"),
-        bad("f", "select account_id,\n  amount + transaction_type as x,\n abs(account_id) as y from STG"),
+        bad(
+            "f",
+            "select account_id,\n  amount + transaction_type as x,\n abs(account_id) as y from STG",
+        ),
         bad("g", "select account_id,\n account_id from STG"),
         bad("h", "select account_id, now() as at from STG"),
         bad("i", "insert into x values (1)"),
@@ -201,7 +302,10 @@ async fn a_stated_maintenance_must_be_the_one_that_is_chosen() {
     let mut stated = facts();
     stated.factmill.maintenance = Some(factmill_project::model::ExpectedMaintenance::Append);
     let found = wrong(vec![staging(), days(), stated]).await;
-    assert!(found.contains("model `fct_transactions` expects maintenance `append` and gets `upsert`"), "{found}");
+    assert!(
+        found.contains("model `fct_transactions` expects maintenance `append` and gets `upsert`"),
+        "{found}"
+    );
 
     let total = model(
         "agg",
@@ -210,8 +314,14 @@ async fn a_stated_maintenance_must_be_the_one_that_is_chosen() {
         "select account_id, sum(amount) as total from \"banking\".\"stg_transactions\" group by 1",
     );
     let plan = compile(vec![staging(), total]).await.unwrap();
-    assert!(matches!(plan.tables()[0].maintenance, Maintenance::Rebuild { .. }));
-    assert_eq!(plan.tables()[0].columns[1].data_type.to_string(), "numeric(28,2)");
+    assert!(matches!(
+        plan.tables()[0].maintenance,
+        Maintenance::Rebuild { .. }
+    ));
+    assert_eq!(
+        plan.tables()[0].columns[1].data_type.to_string(),
+        "numeric(28,2)"
+    );
 }
 
 #[tokio::test]
@@ -225,9 +335,15 @@ async fn values_and_null_keys_that_fail_name_the_model() {
     let plan = compile(vec![staging(), divides]).await.unwrap();
     let run = async |event| plan.transform(vec![(source_name(), rows(&[event]))]).await;
     let message = run(event(1, 0, "A", 0, 0)).await.unwrap_err().to_string();
-    assert!(message.starts_with("model `ratio` failed on a value: "), "{message}");
+    assert!(
+        message.starts_with("model `ratio` failed on a value: "),
+        "{message}"
+    );
     let message = run(event(1, 0, "N", 500, 0)).await.unwrap_err().to_string();
-    assert!(message.contains("model `ratio` has a row whose key column `account_id` is null"), "{message}");
+    assert!(
+        message.contains("model `ratio` has a row whose key column `account_id` is null"),
+        "{message}"
+    );
 }
 
 /// A measurement, printed: `cargo test --release -p factmill-engine speed -- --ignored --nocapture`.
@@ -237,19 +353,34 @@ async fn speed() {
     let plan = compile(vec![staging(), days(), facts()]).await.unwrap();
     for count in [1_usize, 100, 1000, 100_000] {
         let events: Vec<_> = (0..count as i64)
-            .map(|n| event((n as u128).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835), n, &format!("ACC-{}", n % 5000), 1000 + i128::from(n), n))
+            .map(|n| {
+                event(
+                    (n as u128).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835),
+                    n,
+                    &format!("ACC-{}", n % 5000),
+                    1000 + i128::from(n),
+                    n,
+                )
+            })
             .collect();
         let batch = rows(&events);
         let runs = if count > 10_000 { 20 } else { 500 };
         let mut times = Vec::new();
         for _ in 0..runs {
             let started = std::time::Instant::now();
-            let changes = plan.transform(vec![(source_name(), batch.clone())]).await.unwrap();
+            let changes = plan
+                .transform(vec![(source_name(), batch.clone())])
+                .await
+                .unwrap();
             assert_eq!(changes[0].rows.num_rows(), count);
             times.push(started.elapsed());
         }
         times.sort();
         let median = times[runs / 2];
-        println!("{count} rows: median {median:?}, p99 {:?}, {:.0} rows/s", times[runs * 99 / 100], count as f64 / median.as_secs_f64());
+        println!(
+            "{count} rows: median {median:?}, p99 {:?}, {:.0} rows/s",
+            times[runs * 99 / 100],
+            count as f64 / median.as_secs_f64()
+        );
     }
 }

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use factmill_connect::sink::lake::{Lake, Staged};
-use factmill_connect::sink::postgres::{Committed, EpochChanges, Generations, LakeChanges, Warehouse};
+use factmill_connect::sink::postgres::{
+    Committed, EpochChanges, Generations, LakeChanges, Warehouse,
+};
 use factmill_core::epoch::{Epoch, Reader};
 use factmill_core::error::{Action, backoff, policy};
 use factmill_core::position::Interval;
@@ -80,7 +82,12 @@ impl Committer {
             rows_out: changes
                 .changes
                 .iter()
-                .map(|change| (self.tables[change.table].name.clone(), change.rows.num_rows() as u64))
+                .map(|change| {
+                    (
+                        self.tables[change.table].name.clone(),
+                        change.rows.num_rows() as u64,
+                    )
+                })
                 .collect(),
             dead_letters: changes.dead_letters.len() as u64,
             phases: Phases {
@@ -125,7 +132,10 @@ struct LakePart {
 
 #[async_trait]
 impl LakeChanges for LakePart {
-    async fn stage(&self, tx: &tokio_postgres::Transaction<'_>) -> Result<serde_json::Value, BoxedError> {
+    async fn stage(
+        &self,
+        tx: &tokio_postgres::Transaction<'_>,
+    ) -> Result<serde_json::Value, BoxedError> {
         self.lake
             .stage(tx, &self.staged)
             .await

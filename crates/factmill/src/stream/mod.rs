@@ -43,14 +43,22 @@ pub(crate) struct Job {
 /// # Errors
 /// The failure that [`policy`] says to stop for, with what was done until then lost to nobody:
 /// committed epochs are in the warehouse.
-pub(crate) async fn run(job: &mut Job, shutdown: &CancellationToken, observer: &dyn Observer) -> Result<(), BoxedError> {
+pub(crate) async fn run(
+    job: &mut Job,
+    shutdown: &CancellationToken,
+    observer: &dyn Observer,
+) -> Result<(), BoxedError> {
     let mut failures = 0;
     loop {
         let began = Instant::now();
         let Err(failure) = epochs(job, shutdown, observer).await else {
             return job.rebuilds.finish(observer).await;
         };
-        failures = if began.elapsed() > STEADY { 1 } else { failures + 1 };
+        failures = if began.elapsed() > STEADY {
+            1
+        } else {
+            failures + 1
+        };
         match policy(failure.kind()) {
             Action::Stop(_) => return Err(failure),
             Action::Retry | Action::Rewind if shutdown.is_cancelled() => return Err(failure),
@@ -71,7 +79,11 @@ pub(crate) async fn run(job: &mut Job, shutdown: &CancellationToken, observer: &
 const STEADY: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// One stretch of epochs without a failure.
-async fn epochs(job: &mut Job, shutdown: &CancellationToken, observer: &dyn Observer) -> Result<(), BoxedError> {
+async fn epochs(
+    job: &mut Job,
+    shutdown: &CancellationToken,
+    observer: &dyn Observer,
+) -> Result<(), BoxedError> {
     let stop = shutdown.child_token();
     let streamed = CancellationToken::new();
     let (decoded, to_transform) = mpsc::channel(1);
@@ -79,7 +91,13 @@ async fn epochs(job: &mut Job, shutdown: &CancellationToken, observer: &dyn Obse
     let (committed, _) = broadcast::channel(16);
 
     let pulls = job.sources.iter_mut().map(|decoding| {
-        pull::pull_and_decode(decoding, decoded.clone(), committed.subscribe(), &stop, observer)
+        pull::pull_and_decode(
+            decoding,
+            decoded.clone(),
+            committed.subscribe(),
+            &stop,
+            observer,
+        )
     });
     let pulls = futures::future::join_all(pulls);
     let transform = transform::transform(&job.transformer, to_transform, transformed, observer);

@@ -8,7 +8,9 @@ use factmill_connect::decode::{DecoderError, decoder};
 use factmill_connect::sink::lake::{Lake, LakeError, LakeLocation, LakeTable};
 use factmill_connect::sink::postgres::{Warehouse, WarehouseConfig, WarehouseError};
 use factmill_connect::sink::raw_store::{RawStore, RawStoreError};
-use factmill_connect::source::kafka::{self, KafkaConfig, KafkaRead, KafkaSource, KafkaSourceError};
+use factmill_connect::source::kafka::{
+    self, KafkaConfig, KafkaRead, KafkaSource, KafkaSourceError,
+};
 use factmill_core::diagnostic::{Diagnostic, Diagnostics};
 use factmill_core::epoch::Reader;
 use factmill_core::error::ErrorKind;
@@ -79,7 +81,11 @@ impl Classified for OpenError {
             Self::Static { source, .. } => source.kind(),
         };
         // while a job starts, a service that does not answer is one that cannot be reached
-        if kind == ErrorKind::Transient { ErrorKind::Unreachable } else { kind }
+        if kind == ErrorKind::Transient {
+            ErrorKind::Unreachable
+        } else {
+            kind
+        }
     }
 }
 
@@ -98,12 +104,16 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
     let warehouse = Warehouse::connect(options.warehouse).await?;
     warehouse.migrate().await?;
     let mut client = warehouse.client().await?;
-    let lake = Lake::open(&client, options.lake).await?.inline_rows(job.lake.inline_rows);
+    let lake = Lake::open(&client, options.lake)
+        .await?
+        .inline_rows(job.lake.inline_rows);
     let generations = warehouse.prepare_tables(&reader, plan.tables()).await?;
     load_statics(&warehouse, &reader, &plan).await?;
 
     let raw_store = match (&job.raw_store, options.mongo_url) {
-        (Some(raw), Some(url)) => Some(RawStore::connect(url, &raw.database, &raw.collection).await?),
+        (Some(raw), Some(url)) => {
+            Some(RawStore::connect(url, &raw.database, &raw.collection).await?)
+        }
         _ => None,
     };
 
@@ -112,19 +122,20 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
     let mut lake_tables = HashMap::new();
     for declared in &job.sources {
         let name = &declared.source;
-        let contract = project
-            .source(name)
-            .ok_or_else(|| Diagnostics::from(Diagnostic::bare(format!("source {name} is not declared"))))?;
+        let contract = project.source(name).ok_or_else(|| {
+            Diagnostics::from(Diagnostic::bare(format!("source {name} is not declared")))
+        })?;
         let table = LakeTable {
             schema: name.group().to_owned(),
             name: name.table().to_owned(),
             columns: contract.schema.arrow_schema(),
         };
         lake_tables.insert(name.clone(), lake.ensure_table(&mut client, &table).await?);
-        let decoder = decoder(declared.format, &contract.schema).map_err(|source| OpenError::Decoder {
-            source_name: name.to_string(),
-            source,
-        })?;
+        let decoder =
+            decoder(declared.format, &contract.schema).map_err(|source| OpenError::Decoder {
+                source_name: name.to_string(),
+                source,
+            })?;
         let Origin::Kafka { topic, start } = &declared.origin;
         let read = KafkaRead {
             source: name.clone(),
@@ -143,7 +154,15 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
     }
 
     let (latest, committed) = tokio::sync::watch::channel(None);
-    let rebuilds = Rebuilds::new(project, job, &plan, &warehouse, &reader, lake.location(), committed);
+    let rebuilds = Rebuilds::new(
+        project,
+        job,
+        &plan,
+        &warehouse,
+        &reader,
+        lake.location(),
+        committed,
+    );
     let lake = Arc::new(lake);
     Ok(Job {
         sources,
@@ -166,7 +185,11 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
 }
 
 /// Seeds and tables that read no stream are loaded as a whole before the first epoch.
-async fn load_statics(warehouse: &Warehouse, reader: &Reader, plan: &StreamPlan) -> Result<(), OpenError> {
+async fn load_statics(
+    warehouse: &Warehouse,
+    reader: &Reader,
+    plan: &StreamPlan,
+) -> Result<(), OpenError> {
     for loaded in plan.statics() {
         let table = &plan.tables()[loaded.table];
         let rows = futures::stream::iter(loaded.rows.clone().into_iter().map(Ok));

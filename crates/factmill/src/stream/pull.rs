@@ -81,9 +81,12 @@ async fn decode(pull: Arc<Pull>, decoder: Arc<dyn Decoder>) -> Result<DecodedEpo
         let decoded = decoder.decode(&pull.source, &pull.pulled);
         (pull, decoded)
     };
-    let (pull, decoded) = tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|source| Box::new(StageLost { stage: "decode", source }) as BoxedError)?;
+    let (pull, decoded) = tokio::task::spawn_blocking(work).await.map_err(|source| {
+        Box::new(StageLost {
+            stage: "decode",
+            source,
+        }) as BoxedError
+    })?;
     Ok(DecodedEpoch {
         began,
         started_at,

@@ -61,7 +61,13 @@ pub(super) async fn transform(
 
 impl Transformer {
     async fn epoch(&self, epoch: DecodedEpoch) -> Result<TransformedEpoch, BoxedError> {
-        let DecodedEpoch { began, started_at, pull, decoded, decode } = epoch;
+        let DecodedEpoch {
+            began,
+            started_at,
+            pull,
+            decoded,
+            decode,
+        } = epoch;
         let rows = decoded.rows;
 
         let models = timed("transform", {
@@ -75,11 +81,15 @@ impl Transformer {
         let raw = async {
             let began = Instant::now();
             if let Some(raw_store) = &self.raw_store {
-                raw_store.write(&pull.pulled).await.map_err(|error| Box::new(error) as BoxedError)?;
+                raw_store
+                    .write(&pull.pulled)
+                    .await
+                    .map_err(|error| Box::new(error) as BoxedError)?;
             }
             Ok(began.elapsed())
         };
-        let ((changes, transform), (staged, wrote_lake), wrote_raw) = tokio::try_join!(models, lake, raw)?;
+        let ((changes, transform), (staged, wrote_lake), wrote_raw) =
+            tokio::try_join!(models, lake, raw)?;
 
         Ok(TransformedEpoch {
             began,
@@ -107,5 +117,6 @@ async fn timed<T: Send + 'static, E: Classified>(
     let done = AbortOnDropHandle::new(tokio::spawn(work))
         .await
         .map_err(|source| Box::new(StageLost { stage, source }) as BoxedError)?;
-    done.map(|value| (value, began.elapsed())).map_err(|error| Box::new(error) as BoxedError)
+    done.map(|value| (value, began.elapsed()))
+        .map_err(|error| Box::new(error) as BoxedError)
 }
