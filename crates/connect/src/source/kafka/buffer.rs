@@ -26,6 +26,8 @@ pub(super) struct Opening {
 #[derive(Debug)]
 struct Partition {
     incarnation: Incarnation,
+    /// Where reading began.
+    first: i64,
     /// Everything before it has been taken; `None`: nothing stored and nothing taken.
     taken: Option<i64>,
     /// Everything before it has been buffered or taken.
@@ -87,6 +89,8 @@ pub(super) struct Buffer {
     max_rows: usize,
     max_bytes: usize,
     partitions: BTreeMap<i32, Partition>,
+    /// Where a bounded read of each partition ends.
+    limits: BTreeMap<i32, i64>,
     /// First positions of partitions that other processes read.
     elsewhere: BTreeMap<i32, (Incarnation, i64)>,
     records: Records,
@@ -109,6 +113,7 @@ impl Buffer {
             max_rows: max_rows.max(1),
             max_bytes: max_bytes.max(1),
             partitions: BTreeMap::new(),
+            limits: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
             records: Records::default(),
             slots: Vec::new(),
@@ -122,13 +127,16 @@ impl Buffer {
         self.assigned = true;
         for opening in openings {
             self.elsewhere.remove(&opening.number);
+            // the end it had at first: a partition that comes back, or a rewind, moves it no more
+            let limit = *self.limits.entry(opening.number).or_insert(opening.end);
             self.partitions.insert(
                 opening.number,
                 Partition {
                     incarnation: opening.incarnation,
+                    first: opening.start,
                     taken: opening.stored,
                     reached: opening.start,
-                    limit: self.bounded.then_some(opening.end),
+                    limit: self.bounded.then_some(limit),
                     end: opening.end,
                     slot: None,
                 },
@@ -149,23 +157,27 @@ impl Buffer {
         self.note_movement();
     }
 
-    /// Forgets partitions and every buffered record of them.
+    /// Forgets partitions and every buffered record of them. A first position that was not told yet
+    /// is still told: it is where this process would have begun.
     pub(super) fn revoke(&mut self, numbers: &[i32]) {
         for number in numbers {
-            self.partitions.remove(number);
+            if let Some(partition) = self.partitions.remove(number)
+                && partition.taken.is_none()
+            {
+                self.elsewhere
+                    .insert(*number, (partition.incarnation, partition.first));
+            }
         }
-        self.elsewhere.clear();
         self.keep_assigned_records();
     }
 
-    /// Forgets everything, to begin again at the stored positions.
+    /// Forgets everything but where a bounded read ends, to begin again at the stored positions.
     pub(super) fn clear(&mut self) {
         self.partitions.clear();
         self.elsewhere.clear();
         self.records = Records::default();
         self.slots.clear();
         self.since = None;
-        self.assigned = false;
     }
 
     /// Buffers a record, unless it is none of ours.
@@ -509,6 +521,31 @@ mod tests {
         offer(&mut buffer, 1, 3);
         buffer.revoke(&[1]);
         assert!(buffer.take().is_none());
+    }
+
+    #[test]
+    fn a_first_position_is_told_even_if_its_partition_is_revoked_before() {
+        let mut buffer = buffer(false);
+        buffer.assign([opening(0, None, 0, 9), opening(1, None, 7, 9)]);
+        offer(&mut buffer, 1, 7);
+        buffer.revoke(&[1]);
+        let taken = buffer.take().unwrap();
+        assert_eq!(
+            intervals(&taken),
+            [("0".into(), None, 0), ("1".into(), None, 7)]
+        );
+        assert_eq!(taken.covered, [0]);
+        assert!(taken.records.is_empty());
+    }
+
+    #[test]
+    fn a_rewind_does_not_move_the_end_of_a_bounded_read() {
+        let mut buffer = buffer(true);
+        buffer.assign([opening(0, Some(0), 0, 3)]);
+        buffer.clear();
+        buffer.assign([opening(0, Some(0), 0, 9)]);
+        assert_eq!(offer(&mut buffer, 0, 3), Offered::Beyond);
+        assert!(buffer.all_done());
     }
 
     #[test]

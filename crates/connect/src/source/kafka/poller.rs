@@ -253,7 +253,7 @@ impl Poller {
     /// Holds polling back while the buffer is full; whether it does.
     fn hold_back(&mut self) -> bool {
         let full = |state: &super::shared::State| {
-            state.buffer.is_full() && state.rewind.is_none() && state.failure.is_none()
+            state.buffer.is_full() && state.rewind.is_none() && !state.ended
         };
         let patience = match self.paused_at {
             None => BEFORE_PAUSE,
@@ -436,8 +436,13 @@ impl Poller {
     fn serve_requests(&mut self) {
         let rewind = self.shared.lock().rewind.take();
         if let Some(answer) = rewind {
+            let result = self.rewind();
+            if result.is_err() {
+                // whoever asked is told here; nothing comes after it
+                self.shared.lock().ended = true;
+            }
             // a source that asked and went away is told by `stop`
-            let _ = answer.send(self.rewind());
+            let _ = answer.send(result);
         }
         if self.committed_at.elapsed() >= COMMIT_EVERY {
             self.commit();

@@ -29,9 +29,9 @@ pub(super) struct State {
     pub(super) rewind: Option<oneshot::Sender<Result<(), KafkaSourceError>>>,
     /// Offsets to tell the group, by partition.
     pub(super) commit: BTreeMap<i32, i64>,
-    /// Why the thread ended, until somebody was told.
+    /// Why the source ended, until somebody was told.
     pub(super) failure: Option<KafkaSourceError>,
-    /// Whether the thread is gone.
+    /// Whether the source failed or its thread is gone: nothing comes any more.
     pub(super) ended: bool,
     /// Counts assignments and revocations.
     pub(super) assignments: u64,
@@ -113,12 +113,19 @@ impl Shared {
 
     /// Ends the source with an error; the first one counts.
     pub(super) fn fail(&self, error: KafkaSourceError) {
-        self.lock().failure.get_or_insert(error);
+        {
+            let mut state = self.lock();
+            if !state.ended {
+                state.failure = Some(error);
+                state.ended = true;
+            }
+        }
         self.readable.notify_one();
     }
 
+    /// Whether the source failed.
     pub(super) fn has_failed(&self) -> bool {
-        self.lock().failure.is_some()
+        self.lock().ended
     }
 
     /// A token that counts a pull as in flight over `covered` until it is dropped.
