@@ -48,7 +48,7 @@ mod leaf;
 mod number;
 mod object;
 mod origin;
-mod scan;
+pub(crate) mod scan;
 mod time;
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 //! an allocation for strings that hold no escape.
 
 /// How many objects and arrays may be open at once: what MongoDB allows a document to nest.
-pub(super) const MAX_DEPTH: u32 = 100;
+pub(crate) const MAX_DEPTH: u32 = 100;
 
 /// Why a text is not a JSON document that we follow. `at` counts bytes from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     /// Something else stood where `expected` belongs.
     Malformed { at: usize, expected: &'static str },
     /// More than [`MAX_DEPTH`] containers are open.
@@ -15,7 +15,7 @@ pub(super) enum Broken {
 
 /// A string of the document, without its quotes.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Text {
+pub(crate) enum Text {
     /// It stands in the document as it is.
     Plain { start: usize, end: usize },
     /// It had escapes; the scanner's scratch holds its value until the next string.
@@ -24,15 +24,15 @@ pub(super) enum Text {
 
 /// What a `jsonb` of Postgres refuses although it is JSON.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(crate) struct Refused {
     /// A string or name holds `\u0000`.
-    pub(super) nul: bool,
+    pub(crate) nul: bool,
     /// A number is beyond what `numeric` holds.
-    pub(super) number: bool,
+    pub(crate) number: bool,
 }
 
 /// Reads one document from its start to its end.
-pub(super) struct Scanner<'a> {
+pub(crate) struct Scanner<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
@@ -42,7 +42,7 @@ pub(super) struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     /// At the start of `text`; `scratch` is a buffer to reuse.
-    pub(super) fn new(text: &'a str, scratch: &'a mut String) -> Self {
+    pub(crate) fn new(text: &'a str, scratch: &'a mut String) -> Self {
         Self {
             text,
             bytes: text.as_bytes(),
@@ -53,17 +53,17 @@ impl<'a> Scanner<'a> {
     }
 
     /// Where the scanner stands, to come back to with [`Self::rewind`].
-    pub(super) fn at(&self) -> usize {
+    pub(crate) fn at(&self) -> usize {
         self.at
     }
 
     /// Goes back to a place of the same nesting.
-    pub(super) fn rewind(&mut self, at: usize) {
+    pub(crate) fn rewind(&mut self, at: usize) {
         self.at = at;
     }
 
     /// The text between two places.
-    pub(super) fn between(&self, start: usize, end: usize) -> &'a str {
+    pub(crate) fn between(&self, start: usize, end: usize) -> &'a str {
         &self.text[start..end]
     }
 
@@ -76,7 +76,7 @@ impl<'a> Scanner<'a> {
 
     /// The next byte that is not white space, not consumed; 0 at the end, which no token starts with.
     #[inline]
-    pub(super) fn peek(&mut self) -> u8 {
+    pub(crate) fn peek(&mut self) -> u8 {
         loop {
             match self.bytes.get(self.at) {
                 Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
@@ -88,7 +88,7 @@ impl<'a> Scanner<'a> {
 
     /// Consumes `byte`, after white space, if it is next.
     #[inline]
-    pub(super) fn eat(&mut self, byte: u8) -> bool {
+    pub(crate) fn eat(&mut self, byte: u8) -> bool {
         let found = self.peek() == byte;
         if found {
             self.at += 1;
@@ -97,7 +97,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline]
-    pub(super) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), Broken> {
+    pub(crate) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), Broken> {
         if self.eat(byte) {
             Ok(())
         } else {
@@ -107,7 +107,7 @@ impl<'a> Scanner<'a> {
 
     /// Consumes `token` if it stands exactly here: a quick way past a name that was expected.
     #[inline]
-    pub(super) fn eat_exactly(&mut self, token: &[u8]) -> bool {
+    pub(crate) fn eat_exactly(&mut self, token: &[u8]) -> bool {
         let found = self.bytes[self.at..].starts_with(token);
         if found {
             self.at += token.len();
@@ -117,7 +117,7 @@ impl<'a> Scanner<'a> {
 
     /// Consumes the `{` or `[` that [`Self::peek`] saw.
     #[inline]
-    pub(super) fn open(&mut self) -> Result<(), Broken> {
+    pub(crate) fn open(&mut self) -> Result<(), Broken> {
         if self.depth == MAX_DEPTH {
             return Err(Broken::TooDeep { at: self.at });
         }
@@ -129,7 +129,7 @@ impl<'a> Scanner<'a> {
     /// After a member or an element: true when a `,` promises another, false when `closing` ended
     /// the container.
     #[inline]
-    pub(super) fn more(&mut self, closing: u8) -> Result<bool, Broken> {
+    pub(crate) fn more(&mut self, closing: u8) -> Result<bool, Broken> {
         match self.peek() {
             b',' => {
                 self.at += 1;
@@ -147,7 +147,7 @@ impl<'a> Scanner<'a> {
 
     /// Ends the container at once if it is empty.
     #[inline]
-    pub(super) fn closes(&mut self, closing: u8) -> bool {
+    pub(crate) fn closes(&mut self, closing: u8) -> bool {
         let closed = self.eat(closing);
         if closed {
             self.depth -= 1;
@@ -156,7 +156,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Nothing but white space may follow the document.
-    pub(super) fn end(&mut self) -> Result<(), Broken> {
+    pub(crate) fn end(&mut self) -> Result<(), Broken> {
         self.peek();
         if self.at == self.bytes.len() {
             Ok(())
@@ -167,7 +167,7 @@ impl<'a> Scanner<'a> {
 
     /// `true`, `false` or `null`.
     #[inline]
-    pub(super) fn literal(&mut self, word: &'static str) -> Result<(), Broken> {
+    pub(crate) fn literal(&mut self, word: &'static str) -> Result<(), Broken> {
         if self.eat_exactly(word.as_bytes()) {
             Ok(())
         } else {
@@ -176,13 +176,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// What is next is no value.
-    pub(super) fn no_value<T>(&self) -> Result<T, Broken> {
+    pub(crate) fn no_value<T>(&self) -> Result<T, Broken> {
         self.malformed("a value")
     }
 
     /// The name of a member, up to and with its colon.
     #[inline]
-    pub(super) fn name(&mut self) -> Result<Text, Broken> {
+    pub(crate) fn name(&mut self) -> Result<Text, Broken> {
         self.expect(b'"', "a name in quotes")?;
         let name = self.string()?;
         self.expect(b':', "`:`")?;
@@ -191,7 +191,7 @@ impl<'a> Scanner<'a> {
 
     /// A string whose opening quote was consumed.
     #[inline]
-    pub(super) fn string(&mut self) -> Result<Text, Broken> {
+    pub(crate) fn string(&mut self) -> Result<Text, Broken> {
         let start = self.at;
         self.at = plain_end(self.bytes, start);
         match self.bytes.get(self.at) {
@@ -208,7 +208,7 @@ impl<'a> Scanner<'a> {
 
     /// The value of a string that was just read.
     #[inline]
-    pub(super) fn value(&self, text: Text) -> &str {
+    pub(crate) fn value(&self, text: Text) -> &str {
         match text {
             Text::Plain { start, end } => &self.text[start..end],
             Text::Unescaped => self.scratch,
@@ -305,7 +305,7 @@ impl<'a> Scanner<'a> {
 
     /// A number, as it stands.
     #[inline]
-    pub(super) fn number(&mut self) -> Result<&'a str, Broken> {
+    pub(crate) fn number(&mut self) -> Result<&'a str, Broken> {
         let start = self.at;
         if self.bytes.get(self.at) == Some(&b'-') {
             self.at += 1;
@@ -348,12 +348,12 @@ impl<'a> Scanner<'a> {
     }
 
     /// Passes over a value of any kind, checking its grammar.
-    pub(super) fn skip(&mut self) -> Result<(), Broken> {
+    pub(crate) fn skip(&mut self) -> Result<(), Broken> {
         self.pass::<false>(&mut Refused::default())
     }
 
     /// Passes over a value and says what of it a `jsonb` refuses.
-    pub(super) fn skip_watching(&mut self) -> Result<Refused, Broken> {
+    pub(crate) fn skip_watching(&mut self) -> Result<Refused, Broken> {
         let mut refused = Refused::default();
         self.pass::<true>(&mut refused)?;
         Ok(refused)

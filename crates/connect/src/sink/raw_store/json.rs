@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use jiter::{Jiter, Peek};
 use mongodb::bson::spec::ElementType;
 
 use super::bson::{Open, Writer};
 use super::number::Number;
+use crate::decode::scan::{Broken, Scanner};
 
 /// How deep objects and arrays of a payload may lie in each other. MongoDB takes 100 levels, the
 /// record around the payload among them; its tools take fewer.
@@ -16,8 +16,8 @@ const DEEPEST: usize = 90;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoDocument;
 
-impl From<jiter::JiterError> for NoDocument {
-    fn from(_: jiter::JiterError) -> Self {
+impl From<Broken> for NoDocument {
+    fn from(_: Broken) -> Self {
         Self
     }
 }
@@ -35,23 +35,25 @@ pub(super) fn append(
     payload: &[u8],
     limit: usize,
 ) -> Result<(), NoDocument> {
+    let text = std::str::from_utf8(payload).map_err(|_| NoDocument)?;
+    let mut scratch = String::new();
     let mut translation = Translation {
-        json: Jiter::new(payload),
+        json: Scanner::new(text, &mut scratch),
         writer,
         names: Vec::new(),
         end: 0,
     };
     translation.end = translation.writer.bytes.len().saturating_add(limit);
-    if translation.json.peek()? != Peek::Object {
+    if translation.json.peek() != b'{' {
         return Err(NoDocument);
     }
     translation.writer.name(ElementType::EmbeddedDocument, name);
     translation.object(1)?;
-    Ok(translation.json.finish()?)
+    Ok(translation.json.end()?)
 }
 
 struct Translation<'a> {
-    json: Jiter<'a>,
+    json: Scanner<'a>,
     writer: &'a mut Writer,
     /// Names of the objects that are open, as ranges of the buffer; to find one that comes twice.
     names: Vec<(usize, usize)>,
@@ -63,12 +65,14 @@ impl Translation<'_> {
     fn object(&mut self, depth: usize) -> Result<(), NoDocument> {
         let open = self.begin(depth)?;
         let first_name = self.names.len();
-        let mut name = self.json.known_object()?;
-        while let Some(text) = name {
-            let (kind_at, name_at) = element(&mut self.writer.bytes, text)?;
+        self.json.open()?;
+        let mut more = !self.json.closes(b'}');
+        while more {
+            let name = self.json.name()?;
+            let (kind_at, name_at) = element(&mut self.writer.bytes, self.json.value(name))?;
             self.names.push((name_at, self.writer.bytes.len() - 1));
             self.value(kind_at, depth)?;
-            name = self.json.next_key()?;
+            more = self.json.more(b'}')?;
         }
         self.no_name_twice(first_name)?;
         self.writer.end(open);
@@ -78,8 +82,9 @@ impl Translation<'_> {
     fn array(&mut self, depth: usize) -> Result<(), NoDocument> {
         let open = self.begin(depth)?;
         let mut index = 0_u32;
-        let mut item = self.json.known_array()?;
-        while item.is_some() {
+        self.json.open()?;
+        let mut more = !self.json.closes(b']');
+        while more {
             let kind_at = self.writer.bytes.len();
             // the type follows once the value is known
             self.writer.bytes.push(0);
@@ -87,7 +92,7 @@ impl Translation<'_> {
             self.writer.bytes.push(0);
             self.value(kind_at, depth)?;
             index += 1;
-            item = self.json.array_step()?;
+            more = self.json.more(b']')?;
         }
         self.writer.end(open);
         Ok(())
@@ -98,33 +103,34 @@ impl Translation<'_> {
         if self.writer.bytes.len() > self.end {
             return Err(NoDocument);
         }
-        let kind = match self.json.peek()? {
-            Peek::Null => {
-                self.json.known_null()?;
+        let kind = match self.json.peek() {
+            b'n' => {
+                self.json.literal("null")?;
                 ElementType::Null
             }
-            peek @ (Peek::True | Peek::False) => {
-                let value = self.json.known_bool(peek)?;
+            byte @ (b't' | b'f') => {
+                let value = byte == b't';
+                self.json.literal(if value { "true" } else { "false" })?;
                 self.writer.bytes.push(u8::from(value));
                 ElementType::Boolean
             }
-            Peek::String => {
-                let text = self.json.known_str()?;
-                self.writer.string_value(text);
+            b'"' => {
+                self.json.expect(b'"', "a string")?;
+                let text = self.json.string()?;
+                self.writer.string_value(self.json.value(text));
                 ElementType::String
             }
-            Peek::Array => {
+            b'[' => {
                 self.array(depth + 1)?;
                 ElementType::Array
             }
-            Peek::Object => {
+            b'{' => {
                 self.object(depth + 1)?;
                 ElementType::EmbeddedDocument
             }
-            peek => {
-                let digits = self.json.known_number_bytes(peek)?;
-                let text = std::str::from_utf8(digits).map_err(|_| NoDocument)?;
-                Number::exact(text).ok_or(NoDocument)?.append(self.writer)
+            _ => {
+                let digits = self.json.number()?;
+                Number::exact(digits).ok_or(NoDocument)?.append(self.writer)
             }
         };
         self.writer.bytes[kind_at] = kind as u8;
