@@ -3,6 +3,7 @@
 //! `factmill` is the decoder, by the contract of the banking project (17 values an event, exact
 //! amounts, dead letters); `arrow-json` is Arrow's own reader on the same bytes into the same
 //! types, but for amounts and ids, which it can only take as text: a yardstick, not a replacement.
+#![allow(missing_docs, reason = "criterion's macro makes a public function")]
 
 use std::hint::black_box;
 use std::sync::Arc;

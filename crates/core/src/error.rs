@@ -10,9 +10,10 @@ use std::time::Duration;
 pub enum ErrorKind {
     /// A server went away, a lock timed out: the same attempt may succeed later.
     Transient,
-    /// Another process owns a partition or a newer version took over: drop and go back to the
-    /// stored positions.
+    /// Another process owns a partition: drop what was read and go back to the stored positions.
     Fenced,
+    /// A newer version of a model took over its table: this process has nothing to do any more.
+    Superseded,
     /// A stored position is not on the server any more.
     Gap,
     /// A service could not be reached when the run started.
@@ -60,7 +61,9 @@ pub fn policy(kind: ErrorKind) -> Action {
         ErrorKind::Gap => Action::Stop(ExitCode::Gap),
         ErrorKind::Unreachable => Action::Stop(ExitCode::Unreachable),
         ErrorKind::Configuration => Action::Stop(ExitCode::Usage),
-        ErrorKind::Model | ErrorKind::Internal => Action::Stop(ExitCode::Failed),
+        ErrorKind::Superseded | ErrorKind::Model | ErrorKind::Internal => {
+            Action::Stop(ExitCode::Failed)
+        },
     }
 }
 
@@ -86,5 +89,9 @@ mod tests {
         assert_eq!(policy(ErrorKind::Transient), Action::Retry);
         assert_eq!(policy(ErrorKind::Gap), Action::Stop(ExitCode::Gap));
         assert_eq!(policy(ErrorKind::Fenced), Action::Rewind);
+        assert_eq!(
+            policy(ErrorKind::Superseded),
+            Action::Stop(ExitCode::Failed)
+        );
     }
 }

@@ -107,16 +107,6 @@ impl Graph {
             .find(|planned| planned.model.name == name)
     }
 
-    /// Points at a place in a model's SQL.
-    pub(crate) fn text<'a>(&'a self, planned: &'a PlannedModel) -> Text<'a> {
-        Text {
-            sql: &planned.model.sql,
-            statement: Some(&planned.statement),
-            relations: &self.relations,
-            state: &self.state,
-        }
-    }
-
     fn add_source(&mut self, source: &ProjectSource) -> Result<()> {
         let declared = source.schema.columns.iter().map(|column| {
             datafusion::arrow::datatypes::Field::new(

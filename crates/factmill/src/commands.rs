@@ -11,16 +11,16 @@ mod stream;
 
 use std::sync::Arc;
 
-use factmill_connect::sink::lake;
+use factmill_connect::sink::lake::Lake;
 use factmill_connect::sink::postgres::Warehouse;
 use factmill_core::error::ExitCode;
 use factmill_engine::Inputs;
-use factmill_engine::lake::{Lake, LakeStore};
 
 use crate::cli::Command;
 use crate::config::Connections;
 use crate::context::Context;
 use crate::failure::{self, Failure};
+use crate::lake_reader;
 
 /// Runs a command to its end.
 ///
@@ -71,26 +71,16 @@ async fn reading(connections: &Connections) -> anyhow::Result<Inputs> {
         return Err(Failure::usage("the profile has no `warehouse` or no `lake`").into());
     };
     let location = place.location().map_err(Failure::classified)?;
-    let store = location.object_store().map(|store| LakeStore {
-        url: bucket(&location.data_path()),
-        store,
-    });
     // The catalog is made where no job has streamed yet: a lake without tables.
     let client = warehouse.client().await.map_err(Failure::classified)?;
-    lake::Lake::open(&client, location)
+    Lake::open(&client, location.clone())
         .await
         .map_err(Failure::classified)?;
-    let lake = Lake::connect(settings.url.expose(), store)
+    let lake = lake_reader::open(settings.url.expose(), &location)
         .await
         .map_err(Failure::classified)?;
     Ok(Inputs {
         lake: Some(lake.newest().await.map_err(Failure::classified)?),
         warehouse: Arc::new(warehouse),
     })
-}
-
-/// `s3://bucket/` of `s3://bucket/prefix/`.
-fn bucket(url: &str) -> String {
-    let rest = url.trim_start_matches("s3://");
-    format!("s3://{}/", rest.split('/').next().unwrap_or_default())
 }

@@ -16,7 +16,7 @@ use factmill_project::yaml::{self, Loaded, Variables};
 pub(crate) use connections::{Connections, Kafka, Lake, Mongo, Warehouse};
 pub(crate) use environment::Environment;
 pub(crate) use file::{FactmillFile, TlsMode};
-pub(crate) use secret::{ConnectionUrl, Secret};
+pub(crate) use secret::ConnectionUrl;
 
 use crate::cli::EMBEDDED;
 

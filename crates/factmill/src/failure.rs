@@ -33,18 +33,6 @@ impl Failure {
         Self::new(ErrorKind::Configuration, message)
     }
 
-    /// A service that does not answer.
-    pub(crate) fn unreachable(
-        message: impl Into<String>,
-        source: impl Error + Send + Sync + 'static,
-    ) -> Self {
-        Self {
-            kind: ErrorKind::Unreachable,
-            message: message.into(),
-            source: Some(Box::new(source)),
-        }
-    }
-
     /// The failure that a library classified.
     pub(crate) fn classified(error: impl Classified) -> Self {
         Self::boxed(Box::new(error))

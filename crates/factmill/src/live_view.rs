@@ -160,7 +160,7 @@ impl Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stream::Phases;
+    use crate::stream::observe::Phases;
     use factmill_core::epoch::Epoch;
 
     fn report(rows_in: u64) -> EpochReport {

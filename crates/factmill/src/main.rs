@@ -10,6 +10,7 @@ mod config;
 mod context;
 mod embedded;
 mod failure;
+mod lake_reader;
 mod live_view;
 mod logging;
 mod metrics;

@@ -59,7 +59,7 @@ pub(crate) const PARTITION: &str = "partition";
 pub(crate) const SCHEMA: &str = "schema";
 /// The name of a table in its schema.
 pub(crate) const TABLE: &str = "table";
-/// `decode`, `transform`, `side_writes` or `commit`.
+/// `pull`, `decode`, `transform`, `side_writes` or `commit`.
 pub(crate) const PHASE: &str = "phase";
 
 type Labels = Vec<(&'static str, String)>;
@@ -193,6 +193,7 @@ impl Metrics {
             .set(Utc::now().timestamp_micros() as f64 / 1e6);
         let phases = &report.phases;
         for (phase, took) in [
+            ("pull", phases.pull),
             ("decode", phases.decode),
             ("transform", phases.transform),
             ("side_writes", phases.side_writes),
@@ -290,7 +291,7 @@ fn escaped(value: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
-    use crate::stream::Phases;
+    use crate::stream::observe::Phases;
     use factmill_core::epoch::Epoch;
 
     #[test]

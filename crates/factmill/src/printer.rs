@@ -27,8 +27,6 @@ pub(crate) enum Color {
 
 /// Bold.
 pub(crate) const BOLD: Style = Style::new().bold();
-/// For what matters less.
-pub(crate) const DIM: Style = Style::new().dimmed();
 /// For what went well.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 /// For what needs a look.

@@ -1,4 +1,5 @@
 //! How fast banking's events are made, without a broker: `cargo bench -p factmill-produce`.
+#![allow(missing_docs, reason = "criterion's macro makes a public function")]
 
 use std::hint::black_box;
 

@@ -23,7 +23,7 @@ fn partition(number: i32) -> PartitionId {
 /// The incarnation that a source of the topic reads.
 async fn incarnation(topic: &Topic<'_>, positions: &Arc<MemoryPositions>) -> Incarnation {
     let scratch = Arc::new(MemoryPositions::default());
-    let mut source = start(topic, read(topic), &scratch).await;
+    let mut source = start(topic, read(&topic.name), &scratch).await;
     let identity = pull(&mut source).await.intervals[0]
         .incarnation()
         .identity

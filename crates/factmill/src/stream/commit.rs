@@ -3,26 +3,25 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use async_trait::async_trait;
 use factmill_connect::sink::lake::{Lake, Staged};
 use factmill_connect::sink::postgres::{
-    Committed, EpochChanges, Generations, LakeChanges, Warehouse,
+    Committed, EpochChanges, Generations, LakeEpoch, Warehouse,
 };
 use factmill_core::epoch::{Epoch, Reader};
 use factmill_core::error::{Action, backoff, policy};
 use factmill_core::position::Interval;
-use factmill_core::source::{BoxedError, Classified};
+use factmill_core::source::{BoxedError, Classified as _};
 use factmill_core::table::Table;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::observe::{EpochReport, Observer, Phases};
-use super::transform::TransformedEpoch;
+use super::transform::{LakeRows, TransformedEpoch};
 
 /// The warehouse and what every epoch of the job says to it.
 pub(crate) struct Committer {
     pub(super) warehouse: Warehouse,
-    pub(super) lake: Arc<Lake>,
+    pub(super) lake: Lake,
     pub(super) reader: Reader,
     pub(super) tables: Arc<[Table]>,
     pub(super) generations: Generations,
@@ -59,24 +58,23 @@ impl Committer {
     ) -> Result<EpochReport, BoxedError> {
         let began = Instant::now();
         let records = &epoch.pull.pulled.records;
-        let changes = EpochChanges {
+        let lake_rows = epoch.lake;
+        let mut changes = EpochChanges {
             reader: self.reader.clone(),
             intervals: epoch.pull.intervals.clone(),
             tables: self.tables.clone(),
             generations: self.generations.clone(),
             changes: epoch.changes,
             dead_letters: epoch.dead_letters,
-            lake: Arc::new(LakePart {
-                lake: self.lake.clone(),
-                staged: epoch.lake,
-            }),
+            lake: self.lake_part(lake_rows.staged.clone()),
             rows_in: records.len() as u64,
             started_at: epoch.started_at,
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let committed = self.until_decided(&changes, stop, observer).await?;
+        let committed = self.until_decided(&mut changes, &lake_rows, stop, observer).await?;
         Ok(EpochReport {
             epoch: committed.epoch,
+            intervals: changes.intervals,
             rows_in: changes.rows_in,
             bytes_in: records.byte_len() as u64,
             rows_out: changes
@@ -101,7 +99,8 @@ impl Committer {
     /// Tries the same epoch until it is committed or its failure is not a passing one.
     async fn until_decided(
         &self,
-        changes: &EpochChanges,
+        changes: &mut EpochChanges,
+        lake: &LakeRows,
         stop: &CancellationToken,
         observer: &dyn Observer,
     ) -> Result<Committed, BoxedError> {
@@ -120,25 +119,16 @@ impl Committer {
                 () = tokio::time::sleep(backoff(attempt)) => {}
                 () = stop.cancelled() => return Err(Box::new(failure)),
             }
+            // a file that an attempt wrote may be gone: it was of no use when the attempt failed
+            let staged = self.lake.write(&lake.table, &lake.rows).await;
+            changes.lake = self.lake_part(staged.map_err(|error| Box::new(error) as BoxedError)?);
         }
     }
-}
 
-/// The lake's part of an epoch, staged anew by every attempt.
-struct LakePart {
-    lake: Arc<Lake>,
-    staged: Vec<Staged>,
-}
-
-#[async_trait]
-impl LakeChanges for LakePart {
-    async fn stage(
-        &self,
-        tx: &tokio_postgres::Transaction<'_>,
-    ) -> Result<serde_json::Value, BoxedError> {
-        self.lake
-            .stage(tx, &self.staged)
-            .await
-            .map_err(|error| Box::new(error) as BoxedError)
+    fn lake_part(&self, staged: Staged) -> Arc<LakeEpoch> {
+        Arc::new(LakeEpoch {
+            lake: self.lake.clone(),
+            staged: vec![staged],
+        })
     }
 }

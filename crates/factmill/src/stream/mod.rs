@@ -9,19 +9,19 @@
 //! stored positions or to stop.
 
 mod commit;
-mod observe;
+pub(crate) mod observe;
 mod open;
 mod pull;
 mod rebuild;
 mod transform;
 
-pub(crate) use observe::{EpochReport, Observer, Summary};
+pub(crate) use observe::{EpochReport, Observer, Summary, Tally};
 pub(crate) use open::{OpenError, StreamOptions, open};
 
 use std::time::Instant;
 
 use factmill_core::error::{Action, ErrorKind, backoff, policy};
-use factmill_core::source::{BoxedError, Source};
+use factmill_core::source::BoxedError;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -52,7 +52,11 @@ pub(crate) async fn run(
     loop {
         let began = Instant::now();
         let Err(failure) = epochs(job, shutdown, observer).await else {
-            return job.rebuilds.finish(observer).await;
+            return if shutdown.is_cancelled() {
+                Ok(())
+            } else {
+                job.rebuilds.finish(shutdown, observer).await
+            };
         };
         failures = if began.elapsed() > STEADY {
             1

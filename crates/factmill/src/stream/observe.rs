@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use factmill_core::epoch::Epoch;
-use factmill_core::position::{PartitionId, SourceName};
+use factmill_core::position::{Interval, PartitionId, SourceName};
 use factmill_core::source::Classified;
 use factmill_core::table::TableName;
 use serde::Serialize;
@@ -13,6 +13,8 @@ use serde::Serialize;
 #[derive(Debug, Clone)]
 pub(crate) struct EpochReport {
     pub(crate) epoch: Epoch,
+    /// What was read of each partition that moved.
+    pub(crate) intervals: Vec<Interval>,
     /// Records read, dead letters included.
     pub(crate) rows_in: u64,
     /// Payload, key and header bytes read.
@@ -26,6 +28,8 @@ pub(crate) struct EpochReport {
 /// How long each phase of an epoch took. Phases of different epochs overlap.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Phases {
+    /// Waiting for the source.
+    pub(crate) pull: Duration,
     pub(crate) decode: Duration,
     pub(crate) transform: Duration,
     /// Raw documents and Parquet files, before the transaction.

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use factmill_connect::decode::{DecoderError, decoder};
 use factmill_connect::sink::lake::{Lake, LakeError, LakeLocation, LakeTable};
-use factmill_connect::sink::postgres::{Warehouse, WarehouseConfig, WarehouseError};
+use factmill_connect::sink::postgres::{Swap, Warehouse, WarehouseConfig, WarehouseError};
 use factmill_connect::sink::raw_store::{RawStore, RawStoreError};
 use factmill_connect::source::kafka::{
     self, KafkaConfig, KafkaRead, KafkaSource, KafkaSourceError,
@@ -14,11 +13,13 @@ use factmill_connect::source::kafka::{
 use factmill_core::diagnostic::{Diagnostic, Diagnostics};
 use factmill_core::epoch::Reader;
 use factmill_core::error::ErrorKind;
-use factmill_core::source::{BoxedError, Classified};
+use factmill_core::source::Classified;
 use factmill_engine::{Memory, StreamPlan};
-use factmill_project::{Job as JobFile, Origin, Project, Start};
+use factmill_project::job::{Origin, Start};
+use factmill_project::{Job as JobFile, Project};
 
 use super::Job;
+use crate::lake_reader;
 use super::commit::Committer;
 use super::pull::Decoding;
 use super::rebuild::Rebuilds;
@@ -34,6 +35,8 @@ pub(crate) struct StreamOptions<'a> {
     pub(crate) target: &'a str,
     pub(crate) kafka: KafkaConfig,
     pub(crate) warehouse: WarehouseConfig,
+    /// The warehouse's URL, for the reader of the lake.
+    pub(crate) warehouse_url: &'a str,
     pub(crate) lake: LakeLocation,
     /// Where raw documents go; `None` leaves them out.
     pub(crate) mongo_url: Option<&'a str>,
@@ -53,6 +56,9 @@ pub(crate) enum OpenError {
     /// The lake.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// The lake, for reading.
+    #[error(transparent)]
+    ReadLake(#[from] factmill_engine::lake::LakeError),
     /// The raw store.
     #[error(transparent)]
     RawStore(#[from] RawStoreError),
@@ -67,7 +73,10 @@ pub(crate) enum OpenError {
     },
     /// A table that reads no stream could not be loaded.
     #[error("cannot load table {table}")]
-    Static { table: String, source: BoxedError },
+    Static {
+        table: String,
+        source: WarehouseError,
+    },
 }
 
 impl Classified for OpenError {
@@ -76,6 +85,7 @@ impl Classified for OpenError {
             Self::Project(_) | Self::Decoder { .. } => ErrorKind::Configuration,
             Self::Warehouse(error) => error.kind(),
             Self::Lake(error) => error.kind(),
+            Self::ReadLake(error) => error.kind(),
             Self::RawStore(error) => error.kind(),
             Self::Kafka(error) => error.kind(),
             Self::Static { source, .. } => source.kind(),
@@ -107,6 +117,7 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
     let lake = Lake::open(&client, options.lake)
         .await?
         .inline_rows(job.lake.inline_rows);
+    let lake_reader = lake_reader::open(options.warehouse_url, lake.location()).await?;
     let generations = warehouse.prepare_tables(&reader, plan.tables()).await?;
     load_statics(&warehouse, &reader, &plan).await?;
 
@@ -154,16 +165,7 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
     }
 
     let (latest, committed) = tokio::sync::watch::channel(None);
-    let rebuilds = Rebuilds::new(
-        project,
-        job,
-        &plan,
-        &warehouse,
-        &reader,
-        lake.location(),
-        committed,
-    );
-    let lake = Arc::new(lake);
+    let rebuilds = Rebuilds::new(plan.clone(), warehouse.clone(), lake_reader, reader.clone(), committed);
     Ok(Job {
         sources,
         transformer: Transformer {
@@ -194,11 +196,11 @@ async fn load_statics(
         let table = &plan.tables()[loaded.table];
         let rows = futures::stream::iter(loaded.rows.clone().into_iter().map(Ok));
         warehouse
-            .load_shadow_and_swap(reader, table, Box::pin(rows))
+            .load_shadow_and_swap(reader, table, Box::pin(rows), Swap::Refresh)
             .await
             .map_err(|source| OpenError::Static {
                 table: table.name.to_string(),
-                source: Box::new(source),
+                source,
             })?;
     }
     Ok(())
@@ -211,6 +213,3 @@ fn begin(start: Start) -> kafka::Start {
         Start::At(micros) => kafka::Start::At(micros),
     }
 }
-
-/// How long a stopping run may take to commit what is in flight before it is dropped.
-pub(crate) const GRACE: Duration = Duration::from_secs(3);

@@ -26,6 +26,8 @@ pub(super) struct DecodedEpoch {
     pub(super) started_at: DateTime<Utc>,
     pub(super) pull: Arc<Pull>,
     pub(super) decoded: Decoded,
+    /// How long the source took to hand it over.
+    pub(super) waited: Duration,
     /// How long decoding took.
     pub(super) decode: Duration,
 }
@@ -39,6 +41,7 @@ pub(super) async fn pull_and_decode(
     stop: &CancellationToken,
     observer: &dyn Observer,
 ) -> Result<(), BoxedError> {
+    let mut asked = Instant::now();
     loop {
         let pull = tokio::select! {
             biased;
@@ -51,10 +54,11 @@ pub(super) async fn pull_and_decode(
             pull = source.next() => pull?,
         };
         let Some(pull) = pull else { break };
-        let epoch = decode(Arc::new(pull), decoder.clone()).await?;
+        let epoch = decode(Arc::new(pull), decoder.clone(), asked.elapsed()).await?;
         if next_stage.send(epoch).await.is_err() {
             break;
         }
+        asked = Instant::now();
     }
     drop(next_stage);
     while let Ok(intervals) = committed.recv().await {
@@ -75,7 +79,11 @@ async fn acknowledge(source: &mut dyn Source, intervals: &[Interval], observer: 
     }
 }
 
-async fn decode(pull: Arc<Pull>, decoder: Arc<dyn Decoder>) -> Result<DecodedEpoch, BoxedError> {
+async fn decode(
+    pull: Arc<Pull>,
+    decoder: Arc<dyn Decoder>,
+    waited: Duration,
+) -> Result<DecodedEpoch, BoxedError> {
     let (began, started_at) = (Instant::now(), Utc::now());
     let work = move || {
         let decoded = decoder.decode(&pull.source, &pull.pulled);
@@ -92,6 +100,7 @@ async fn decode(pull: Arc<Pull>, decoder: Arc<dyn Decoder>) -> Result<DecodedEpo
         started_at,
         pull,
         decoded,
+        waited,
         decode: began.elapsed(),
     })
 }

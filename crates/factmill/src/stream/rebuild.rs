@@ -3,34 +3,260 @@
 //! One process of a job rebuilds at a time; a rebuild reads what is committed, so it is no part of
 //! any epoch and holds none up.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use factmill_connect::sink::lake::LakeLocation;
-use factmill_connect::sink::postgres::Warehouse;
+
+use factmill_connect::sink::postgres::{Alone, Swap, Warehouse};
 use factmill_core::epoch::{Epoch, Reader};
 use factmill_core::error::{Action, backoff, policy};
-use factmill_core::source::BoxedError;
-use factmill_core::table::{Maintenance, Table};
-use factmill_engine::batch::Rebuild;
+use factmill_core::source::{BoxedError, Classified};
+use factmill_core::table::Table;
+use factmill_engine::lake::Lake;
+use factmill_engine::stream::Rebuild;
+use factmill_engine::{Inputs, StreamPlan};
+use futures::StreamExt;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::observe::Observer;
 
+/// What a process of the job does alone, see [`Warehouse::try_alone`].
+const WORK: &str = "rebuilds";
+
 /// The job's models that are rebuilt.
 pub(crate) struct Rebuilds {
-    warehouse: Warehouse,
-    reader: Reader,
+    builder: Builder,
+    /// One for each of the plan's rebuilds.
     models: Vec<Scheduled>,
-    /// The newest committed epoch.
+    /// The newest epoch that this process has committed.
     committed: watch::Receiver<Option<Epoch>>,
+    /// Passing failures since the last rebuild.
+    failures: u32,
 }
 
+/// When a model is rebuilt next.
+#[derive(Clone, Copy)]
 struct Scheduled {
-    table: Table,
-    every: Duration,
-    rebuild: Rebuild,
-    /// The newest epoch when the last rebuild began.
-    built: Option<Epoch>,
+    state: State,
     due: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Not rebuilt by this process: whoever ran before may have ended in between.
+    Unknown,
+    /// Rebuilt when this epoch was the newest.
+    BuiltAt(Option<Epoch>),
+}
+
+impl Rebuilds {
+    /// All of the plan's rebuilds, each due at once.
+    pub(super) fn new(
+        plan: Arc<StreamPlan>,
+        warehouse: Warehouse,
+        lake: Lake,
+        reader: Reader,
+        committed: watch::Receiver<Option<Epoch>>,
+    ) -> Self {
+        let scheduled = Scheduled {
+            state: State::Unknown,
+            due: Instant::now(),
+        };
+        Self {
+            models: vec![scheduled; plan.rebuilds().len()],
+            builder: Builder {
+                plan,
+                warehouse,
+                lake,
+                reader,
+            },
+            committed,
+            failures: 0,
+        }
+    }
+
+    /// Rebuilds what is due and not current, until the stream has ended. `stop` drops a rebuild that
+    /// is under way; nothing of it stays.
+    pub(super) async fn keep_current(
+        &mut self,
+        streamed: &CancellationToken,
+        stop: &CancellationToken,
+        observer: &dyn Observer,
+    ) -> Result<(), BoxedError> {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Ok(()),
+            done = self.until(streamed, observer) => done,
+        }
+    }
+
+    async fn until(
+        &mut self,
+        streamed: &CancellationToken,
+        observer: &dyn Observer,
+    ) -> Result<(), BoxedError> {
+        loop {
+            tokio::select! {
+                biased;
+                () = streamed.cancelled() => return Ok(()),
+                () = self.due() => {}
+            }
+            let Err(failure) = self.rebuild_due(observer).await else {
+                self.failures = 0;
+                continue;
+            };
+            if policy(failure.kind()) != Action::Retry {
+                return Err(failure);
+            }
+            self.failures += 1;
+            let pause = backoff(self.failures);
+            observer.retrying(&*failure, pause);
+            for model in &mut self.models {
+                model.due = model.due.max(Instant::now() + pause);
+            }
+        }
+    }
+
+    /// Waits until a model is due that is not current.
+    async fn due(&mut self) {
+        loop {
+            let newest = *self.committed.borrow_and_update();
+            let stale = self.models.iter().filter(|model| model.is_stale(newest));
+            let due = stale.map(|model| model.due).min();
+            tokio::select! {
+                () = sleep_until(due) => return,
+                changed = self.committed.changed() => {
+                    if changed.is_err() {
+                        // nobody commits any more
+                        return sleep_until(due).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Rebuilds what is due and not current, unless another process is at it.
+    async fn rebuild_due(&mut self, observer: &dyn Observer) -> Result<(), BoxedError> {
+        let alone = self.builder.try_alone().await?;
+        for index in 0..self.models.len() {
+            let now = Instant::now();
+            let newest = *self.committed.borrow();
+            if self.models[index].due > now || !self.models[index].is_stale(newest) {
+                continue;
+            }
+            let rebuild = &self.builder.plan.rebuilds()[index];
+            self.models[index].due = now + rebuild.every;
+            if let Some(alone) = &alone {
+                self.builder.build(rebuild, alone, observer).await?;
+                self.models[index].state = State::BuiltAt(newest);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rebuilds what is not current, at the end of a bounded read.
+    pub(super) async fn finish(
+        &mut self,
+        shutdown: &CancellationToken,
+        observer: &dyn Observer,
+    ) -> Result<(), BoxedError> {
+        loop {
+            let failure = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                done = self.rebuild_stale(observer) => match done {
+                    Ok(()) => return Ok(()),
+                    Err(failure) => failure,
+                },
+            };
+            if policy(failure.kind()) != Action::Retry {
+                return Err(failure);
+            }
+            self.failures += 1;
+            observer.retrying(&*failure, backoff(self.failures));
+            tokio::time::sleep(backoff(self.failures)).await;
+        }
+    }
+
+    async fn rebuild_stale(&mut self, observer: &dyn Observer) -> Result<(), BoxedError> {
+        let newest = *self.committed.borrow();
+        if !self.models.iter().any(|model| model.is_stale(newest)) {
+            return Ok(());
+        }
+        let alone = self.builder.alone().await?;
+        for (index, rebuild) in self.builder.plan.rebuilds().iter().enumerate() {
+            if self.models[index].is_stale(newest) {
+                self.builder.build(rebuild, &alone, observer).await?;
+                self.models[index].state = State::BuiltAt(newest);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Scheduled {
+    fn is_stale(&self, newest: Option<Epoch>) -> bool {
+        self.state != State::BuiltAt(newest)
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a rebuild works with.
+struct Builder {
+    plan: Arc<StreamPlan>,
+    warehouse: Warehouse,
+    lake: Lake,
+    reader: Reader,
+}
+
+impl Builder {
+    /// Computes a model from what is committed now and puts the rows in the place of the old ones.
+    /// Two processes must not do it at the same time: the one that read earlier could end later.
+    async fn build(
+        &self,
+        rebuild: &Rebuild,
+        _alone: &Alone,
+        observer: &dyn Observer,
+    ) -> Result<(), BoxedError> {
+        let began = Instant::now();
+        let table: &Table = &self.plan.tables()[rebuild.table];
+        let inputs = Inputs {
+            lake: Some(self.lake.newest().await.map_err(boxed)?),
+            warehouse: Arc::new(self.warehouse.clone()),
+        };
+        let rows = self
+            .plan
+            .rebuild(rebuild, &inputs)
+            .await
+            .map_err(boxed)?;
+        let rows = rows.batches.map(|batch| batch.map_err(boxed)).boxed();
+        let loaded = self
+            .warehouse
+            .load_shadow_and_swap(&self.reader, table, rows, Swap::Refresh)
+            .await
+            .map_err(boxed)?;
+        observer.rebuilt(&table.name, loaded.rows, began.elapsed());
+        Ok(())
+    }
+
+    async fn try_alone(&self) -> Result<Option<Alone>, BoxedError> {
+        let alone = self.warehouse.try_alone(&self.reader, WORK).await;
+        alone.map_err(boxed)
+    }
+
+    async fn alone(&self) -> Result<Alone, BoxedError> {
+        let alone = self.warehouse.alone(&self.reader, WORK).await;
+        alone.map_err(boxed)
+    }
+}
+
+fn boxed(error: impl Classified) -> BoxedError {
+    Box::new(error)
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
 use factmill_connect::sink::lake::{Lake, LakeTableRef, Staged};
 use factmill_connect::sink::raw_store::RawStore;
@@ -22,7 +23,7 @@ use super::pull::DecodedEpoch;
 /// Everything an epoch needs before its transaction.
 pub(crate) struct Transformer {
     pub(super) plan: Arc<StreamPlan>,
-    pub(super) lake: Arc<Lake>,
+    pub(super) lake: Lake,
     /// The lake table of each of the job's sources.
     pub(super) lake_tables: HashMap<SourceName, LakeTableRef>,
     pub(super) raw_store: Option<RawStore>,
@@ -34,10 +35,17 @@ pub(super) struct TransformedEpoch {
     pub(super) pull: Arc<Pull>,
     pub(super) changes: Vec<TableChange>,
     pub(super) dead_letters: Vec<DeadLetter>,
-    pub(super) lake: Vec<Staged>,
+    pub(super) lake: LakeRows,
     pub(super) started_at: DateTime<Utc>,
     /// The phases that are behind it.
     pub(super) phases: Phases,
+}
+
+/// An epoch's rows of a lake table, and what is written of them.
+pub(super) struct LakeRows {
+    pub(super) table: LakeTableRef,
+    pub(super) rows: RecordBatch,
+    pub(super) staged: Staged,
 }
 
 /// Transforms epochs in their order until the stage before or after is gone.
@@ -66,16 +74,17 @@ impl Transformer {
             started_at,
             pull,
             decoded,
+            waited,
             decode,
         } = epoch;
-        let rows = decoded.rows;
+        let (rows, table) = (decoded.rows, self.lake_tables[&pull.source].clone());
 
         let models = timed("transform", {
             let (plan, source, rows) = (self.plan.clone(), pull.source.clone(), rows.clone());
             async move { plan.transform(vec![(source, rows)]).await }
         });
         let lake = timed("lake", {
-            let (lake, table) = (self.lake.clone(), self.lake_tables[&pull.source].clone());
+            let (lake, table, rows) = (self.lake.clone(), table.clone(), rows.clone());
             async move { lake.write(&table, &rows).await }
         });
         let raw = async {
@@ -96,9 +105,14 @@ impl Transformer {
             pull,
             changes,
             dead_letters: decoded.dead_letters,
-            lake: vec![staged],
+            lake: LakeRows {
+                table,
+                rows,
+                staged,
+            },
             started_at,
             phases: Phases {
+                pull: waited,
                 decode,
                 transform,
                 side_writes: wrote_lake.max(wrote_raw),

@@ -27,17 +27,37 @@ impl Warehouse {
         work: &str,
     ) -> Result<Option<Alone>, WarehouseError> {
         let session = self.open(Patience::UNLIMITED, CONTROL_SESSION).await?;
-        let name = format!("factmill alone {}/{} {work}", reader.target, reader.job);
         let row = session
             .client
             .query_one(
                 "select pg_try_advisory_lock(hashtextextended($1, 0))",
-                &[&name],
+                &[&lock_name(reader, work)],
             )
             .await
             .map_err(|source| WarehouseError::query(format!("beginning {work} alone"), source))?;
         Ok(row.get::<_, bool>(0).then_some(Alone { _session: session }))
     }
+
+    /// Begins `work` of a job alone, after every process that does it now.
+    ///
+    /// # Errors
+    /// [`WarehouseError::Connect`], [`WarehouseError::Query`].
+    pub async fn alone(&self, reader: &Reader, work: &str) -> Result<Alone, WarehouseError> {
+        let session = self.open(Patience::UNLIMITED, CONTROL_SESSION).await?;
+        session
+            .client
+            .execute(
+                "select pg_advisory_lock(hashtextextended($1, 0))",
+                &[&lock_name(reader, work)],
+            )
+            .await
+            .map_err(|source| WarehouseError::query(format!("beginning {work} alone"), source))?;
+        Ok(Alone { _session: session })
+    }
+}
+
+fn lock_name(reader: &Reader, work: &str) -> String {
+    format!("factmill alone {}/{} {work}", reader.target, reader.job)
 }
 
 impl std::fmt::Debug for Alone {

@@ -362,7 +362,8 @@ impl Classified for WarehouseError {
             },
             Self::Query { source, .. } => classify(source),
             Self::LockTimeout { .. } | Self::CommitUnknown { .. } => ErrorKind::Transient,
-            Self::Fenced { .. } | Self::NewerGeneration { .. } => ErrorKind::Fenced,
+            Self::Fenced { .. } => ErrorKind::Fenced,
+            Self::NewerGeneration { .. } => ErrorKind::Superseded,
             Self::Refused(_) => ErrorKind::Model,
             Self::Position { .. } | Self::Encode { .. } | Self::Decode(_) | Self::Broken(_) => {
                 ErrorKind::Internal

@@ -63,7 +63,7 @@ async fn stream(run: &Run<'_>, servers: &Servers) -> anyhow::Result<()> {
     announce(run, servers, feed.as_ref())?;
 
     let mut config = kafka.config();
-    config.identity = Identity::Ephemeral(identity);
+    config.identity = Identity::Given(identity);
     let Some(mut feed) = feed else {
         return run.epochs(&connections, config, None).await;
     };
