@@ -63,7 +63,7 @@ pub fn policy(kind: ErrorKind) -> Action {
         ErrorKind::Configuration => Action::Stop(ExitCode::Usage),
         ErrorKind::Superseded | ErrorKind::Model | ErrorKind::Internal => {
             Action::Stop(ExitCode::Failed)
-        },
+        }
     }
 }
 

@@ -6,3 +6,4 @@
 )]
 
 mod command_line;
+mod end_to_end;

@@ -71,7 +71,9 @@ impl Committer {
             started_at: epoch.started_at,
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let committed = self.until_decided(&mut changes, &lake_rows, stop, observer).await?;
+        let committed = self
+            .until_decided(&mut changes, &lake_rows, stop, observer)
+            .await?;
         Ok(EpochReport {
             epoch: committed.epoch,
             intervals: changes.intervals,

@@ -19,11 +19,11 @@ use factmill_project::job::{Origin, Start};
 use factmill_project::{Job as JobFile, Project};
 
 use super::Job;
-use crate::lake_reader;
 use super::commit::Committer;
 use super::pull::Decoding;
 use super::rebuild::Rebuilds;
 use super::transform::Transformer;
+use crate::lake_reader;
 
 /// Everything a job is opened with.
 pub(crate) struct StreamOptions<'a> {
@@ -165,7 +165,13 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
     }
 
     let (latest, committed) = tokio::sync::watch::channel(None);
-    let rebuilds = Rebuilds::new(plan.clone(), warehouse.clone(), lake_reader, reader.clone(), committed);
+    let rebuilds = Rebuilds::new(
+        plan.clone(),
+        warehouse.clone(),
+        lake_reader,
+        reader.clone(),
+        committed,
+    );
     Ok(Job {
         sources,
         transformer: Transformer {

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-
 use factmill_connect::sink::postgres::{Alone, Swap, Warehouse};
 use factmill_core::epoch::{Epoch, Reader};
 use factmill_core::error::{Action, backoff, policy};
@@ -231,11 +230,7 @@ impl Builder {
             lake: Some(self.lake.newest().await.map_err(boxed)?),
             warehouse: Arc::new(self.warehouse.clone()),
         };
-        let rows = self
-            .plan
-            .rebuild(rebuild, &inputs)
-            .await
-            .map_err(boxed)?;
+        let rows = self.plan.rebuild(rebuild, &inputs).await.map_err(boxed)?;
         let rows = rows.batches.map(|batch| batch.map_err(boxed)).boxed();
         let loaded = self
             .warehouse

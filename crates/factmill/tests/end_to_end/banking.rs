@@ -9,17 +9,17 @@ use serde_json::Value;
 use tokio_postgres::Client;
 
 /// One record as the topic has it.
-pub(crate) struct Record {
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
-    pub(crate) payload: Option<Vec<u8>>,
+pub(super) struct Record {
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    pub(super) payload: Option<Vec<u8>>,
 }
 
 /// The rows that facts must hold and the places of the records that must be dead letters.
-pub(crate) struct Expected {
+pub(super) struct Expected {
     facts: HashMap<String, Fact>,
-    pub(crate) broken: Vec<(i32, i64)>,
-    pub(crate) records: usize,
+    pub(super) broken: Vec<(i32, i64)>,
+    pub(super) records: usize,
 }
 
 /// A row of `fct_transactions`, its columns as Postgres prints them, and what makes it the newest.
@@ -30,11 +30,15 @@ struct Fact {
 
 impl Expected {
     /// Reads the whole topic's records.
-    pub(crate) fn of(records: &[Record]) -> Self {
+    pub(super) fn of(records: &[Record]) -> Self {
         let mut facts: HashMap<String, Fact> = HashMap::new();
         let mut broken = Vec::new();
         for record in records {
-            match record.payload.as_deref().and_then(|payload| fact(payload, record)) {
+            match record
+                .payload
+                .as_deref()
+                .and_then(|payload| fact(payload, record))
+            {
                 None => broken.push((record.partition, record.offset)),
                 Some((id, fact)) => match facts.get(&id) {
                     Some(known) if known.order > fact.order => {}
@@ -45,24 +49,34 @@ impl Expected {
             }
         }
         broken.sort_unstable();
-        Self { facts, broken, records: records.len() }
+        Self {
+            facts,
+            broken,
+            records: records.len(),
+        }
     }
 
     /// How many distinct transactions.
-    pub(crate) fn facts(&self) -> usize {
+    pub(super) fn facts(&self) -> usize {
         self.facts.len()
     }
 
     /// Compares with the warehouse, both ways and by content; with dead letters by position.
-    pub(crate) async fn compare(&self, warehouse: &Client, schema: &str) -> Result<()> {
+    pub(super) async fn compare(&self, warehouse: &Client, schema: &str) -> Result<()> {
         self.compare_facts(warehouse, schema).await?;
         let rows = warehouse
             .query("select partition::int, \"offset\" from factmill.dead_letters where job = $1 order by 1, 2", &[&schema])
             .await?;
         let dead: Vec<(i32, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-        ensure!(dead == self.broken, "{} dead letters, {} records are broken; first difference {:?}",
-            dead.len(), self.broken.len(),
-            dead.iter().zip(&self.broken).find(|(dead, broken)| dead != broken));
+        ensure!(
+            dead == self.broken,
+            "{} dead letters, {} records are broken; first difference {:?}",
+            dead.len(),
+            self.broken.len(),
+            dead.iter()
+                .zip(&self.broken)
+                .find(|(dead, broken)| dead != broken)
+        );
         Ok(())
     }
 
@@ -77,13 +91,24 @@ impl Expected {
                 &[],
             )
             .await?;
-        ensure!(rows.len() == self.facts.len(), "{} facts loaded, {} expected", rows.len(), self.facts.len());
+        ensure!(
+            rows.len() == self.facts.len(),
+            "{} facts loaded, {} expected",
+            rows.len(),
+            self.facts.len()
+        );
         for row in rows {
             let id: String = row.get(0);
-            let expected = self.facts.get(&id).with_context(|| format!("fact {id} was never sent"))?;
+            let expected = self
+                .facts
+                .get(&id)
+                .with_context(|| format!("fact {id} was never sent"))?;
             for (index, wanted) in expected.columns.iter().enumerate() {
                 let found: Option<String> = row.get(index);
-                ensure!(found == *wanted, "fact {id}, column {index}: {found:?} loaded, {wanted:?} sent");
+                ensure!(
+                    found == *wanted,
+                    "fact {id}, column {index}: {found:?} loaded, {wanted:?} sent"
+                );
             }
         }
         Ok(())
@@ -99,7 +124,9 @@ fn fact(payload: &[u8], record: &Record) -> Option<(String, Fact)> {
     let instant = instant(&text(event.get("timestamp"))??)?;
     let customer = object(event.get("customer"))?;
     let merchant = object(event.get("merchant"))?;
-    let field = |of: &Option<serde_json::Map<String, Value>>, name: &str| text(of.as_ref().and_then(|of| of.get(name)));
+    let field = |of: &Option<serde_json::Map<String, Value>>, name: &str| {
+        text(of.as_ref().and_then(|of| of.get(name)))
+    };
     for name in ["name", "city", "email"] {
         field(&customer, name)?;
     }
@@ -145,7 +172,9 @@ fn object(value: Option<&Value>) -> Option<Option<serde_json::Map<String, Value>
 fn instant(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text)
         .map(|instant| instant.to_utc())
-        .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").map(|local| local.and_utc()))
+        .or_else(|_| {
+            NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").map(|local| local.and_utc())
+        })
         .ok()
 }
 
@@ -157,9 +186,15 @@ fn amount(value: Option<&Value>) -> Option<Option<String>> {
         Some(Value::Number(number)) => number.to_string(),
         Some(_) => return None,
     };
-    let (sign, digits) = written.strip_prefix('-').map_or(("", written.as_str()), |rest| ("-", rest));
+    let (sign, digits) = written
+        .strip_prefix('-')
+        .map_or(("", written.as_str()), |rest| ("-", rest));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let plain = !whole.is_empty() && whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit());
+    let plain = !whole.is_empty()
+        && whole
+            .bytes()
+            .chain(fraction.bytes())
+            .all(|byte| byte.is_ascii_digit());
     let lost = fraction.len() > 2 && fraction[2..].bytes().any(|byte| byte != b'0');
     let whole = whole.trim_start_matches('0');
     if !plain || lost || whole.len() > 16 {
@@ -169,5 +204,9 @@ fn amount(value: Option<&Value>) -> Option<Option<String>> {
     let cents = format!("{fraction:0<2}");
     let printed = format!("{whole}.{}", &cents[..2]);
     let zero = printed.bytes().all(|byte| matches!(byte, b'0' | b'.'));
-    Some(Some(if zero { printed } else { format!("{sign}{printed}") }))
+    Some(Some(if zero {
+        printed
+    } else {
+        format!("{sign}{printed}")
+    }))
 }

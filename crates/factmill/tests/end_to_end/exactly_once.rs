@@ -8,8 +8,8 @@ use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
 use tokio_postgres::Client;
 
-use crate::banking::Expected;
-use crate::world::{World, eventually, read_so_far};
+use super::banking::Expected;
+use super::world::{World, eventually, read_so_far};
 
 /// Small epochs, so that many commits can be hit.
 const SMALL_EPOCHS: [&str; 2] = ["--set", "trigger.max_rows=2000"];
@@ -19,7 +19,9 @@ fn stream<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn produce(world: &World, count: &str, rate: &str) -> Result<()> {
-    world.run(&["produce", "banking", "--count", count, "--rate", rate, "--seed", "7", "--bad", "1"])?;
+    world.run(&[
+        "produce", "banking", "--count", count, "--rate", rate, "--seed", "7", "--bad", "1",
+    ])?;
     Ok(())
 }
 
@@ -27,9 +29,18 @@ fn produce(world: &World, count: &str, rate: &str) -> Result<()> {
 async fn each_once(world: &World, warehouse: &Client) -> Result<()> {
     let expected = Expected::of(&world.records()?);
     expected.compare(warehouse, "banking").await?;
-    let raw = world.mongo.connect().await?.database("banking").collection::<mongodb::bson::Document>("transactions");
+    let raw = world
+        .mongo
+        .connect()
+        .await?
+        .database("banking")
+        .collection::<mongodb::bson::Document>("transactions");
     let documents = raw.count_documents(mongodb::bson::doc! {}).await?;
-    ensure!(documents == expected.records as u64, "{documents} raw documents of {} records", expected.records);
+    ensure!(
+        documents == expected.records as u64,
+        "{documents} raw documents of {} records",
+        expected.records
+    );
     let lake: i64 = warehouse
         .query_one(
             "select s.record_count from lake.ducklake_table_stats s join lake.ducklake_table t using (table_id) \
@@ -39,7 +50,10 @@ async fn each_once(world: &World, warehouse: &Client) -> Result<()> {
         .await?
         .get(0);
     let good = expected.records - expected.broken.len();
-    ensure!(lake == good as i64, "the lake holds {lake} rows, {good} records are good");
+    ensure!(
+        lake == good as i64,
+        "the lake holds {lake} rows, {good} records are good"
+    );
     joined_up(warehouse).await
 }
 
@@ -54,7 +68,10 @@ async fn joined_up(warehouse: &Client) -> Result<()> {
         )
         .await?;
     let gaps: i64 = row.get(0);
-    ensure!(gaps == 0, "{gaps} intervals do not begin where the one before ended");
+    ensure!(
+        gaps == 0,
+        "{gaps} intervals do not begin where the one before ended"
+    );
     Ok(())
 }
 
@@ -71,7 +88,10 @@ async fn killed_at_25_random_moments() -> Result<()> {
     moments.sort_unstable();
     for moment in moments {
         let run = world.spawn(&stream(&[]))?;
-        world.read_at_least(&warehouse, moment).await.with_context(|| run.said().unwrap_or_default())?;
+        world
+            .read_at_least(&warehouse, moment)
+            .await
+            .with_context(|| run.said().unwrap_or_default())?;
         tokio::time::sleep(Duration::from_micros(random.random_range(0..20_000))).await;
         run.kill()?;
     }
@@ -90,14 +110,20 @@ async fn a_second_process_joins_and_leaves_under_load() -> Result<()> {
     let second = world.spawn(&stream(&[]))?;
     world.read_at_least(&warehouse, 60_000).await?;
     let (status, said) = second.end()?;
-    ensure!(status.success(), "the second process ended with {status}:\n{said}");
+    ensure!(
+        status.success(),
+        "the second process ended with {status}:\n{said}"
+    );
     world.read_at_least(&warehouse, 90_000).await?;
     let third = world.spawn(&stream(&[]))?;
     world.read_at_least(&warehouse, 120_000).await?;
     third.kill()?;
     world.read_at_least(&warehouse, 150_000).await?;
     let (status, said) = first.end()?;
-    ensure!(status.success(), "the first process ended with {status}:\n{said}");
+    ensure!(
+        status.success(),
+        "the first process ended with {status}:\n{said}"
+    );
     each_once(&world, &warehouse).await
 }
 
@@ -112,14 +138,19 @@ async fn a_process_paused_past_its_session_is_fenced() -> Result<()> {
     let after = read_so_far(&warehouse).await?;
     let heir = world.spawn(&stream(&[]))?;
     // the group gives the partitions away once the session of the paused process has expired
-    world.read_at_least(&warehouse, (after + 30_000).min(100_000)).await?;
+    world
+        .read_at_least(&warehouse, (after + 30_000).min(100_000))
+        .await?;
     let (tables, snapshots) = state(&warehouse).await?;
     paused.signal(Signal::CONT)?;
     eventually("the paused process to notice", async || {
         Ok(paused.said()?.contains("rewind") || paused.said()?.contains("fenced"))
     })
     .await?;
-    ensure!(state(&warehouse).await? >= (tables, snapshots), "tables and lake never go back");
+    ensure!(
+        state(&warehouse).await? >= (tables, snapshots),
+        "tables and lake never go back"
+    );
     world.read_at_least(&warehouse, 100_000).await?;
     heir.end()?;
     paused.end()?;
@@ -149,7 +180,10 @@ async fn kafka_dies_and_comes_back_under_load() -> Result<()> {
     world.read_at_least(&warehouse, 20_000).await?;
     world.kafka.kill()?;
     world.kafka.restart().await?;
-    world.read_at_least(&warehouse, 100_000).await.with_context(|| run.said().unwrap_or_default())?;
+    world
+        .read_at_least(&warehouse, 100_000)
+        .await
+        .with_context(|| run.said().unwrap_or_default())?;
     let (status, said) = run.end()?;
     ensure!(status.success(), "ended with {status}:\n{said}");
     each_once(&world, &warehouse).await
@@ -169,7 +203,10 @@ async fn postgres_dies_and_comes_back_under_load() -> Result<()> {
     world.postgres.kill()?;
     world.postgres.restart().await?;
     let warehouse = world.warehouse().await?;
-    world.read_at_least(&warehouse, 100_000).await.with_context(|| run.said().unwrap_or_default())?;
+    world
+        .read_at_least(&warehouse, 100_000)
+        .await
+        .with_context(|| run.said().unwrap_or_default())?;
     let (status, said) = run.end()?;
     ensure!(status.success(), "ended with {status}:\n{said}");
     each_once(&world, &warehouse).await
@@ -181,10 +218,19 @@ async fn a_position_below_the_log_is_a_gap() -> Result<()> {
     produce(&world, "1000", "max")?;
     world.run(&["stream", "banking", "--once"])?;
     produce(&world, "1000", "max")?;
-    world.kafka.delete_records(&world.topic).await?;
+    for (partition, (_, end)) in world.kafka.offsets(&world.topic).await? {
+        world.kafka.delete_records(&world.topic, partition, end).await?;
+    }
     let output = world.factmill(&["stream", "banking", "--once"]).output()?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.code() == Some(4), "ended with {}:\n{said}", output.status);
-    ensure!(said.contains(&world.topic) && said.contains("accept-gap"), "names the topic and the ways out:\n{said}");
+    ensure!(
+        output.status.code() == Some(4),
+        "ended with {}:\n{said}",
+        output.status
+    );
+    ensure!(
+        said.contains(&world.topic) && said.contains("accept-gap"),
+        "names the topic and the ways out:\n{said}"
+    );
     Ok(())
 }

@@ -12,37 +12,40 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::Client;
 
-use crate::banking::Record;
+use super::banking::Record;
 
 /// End-to-end tests run one at a time: each keeps both cores busy, and their time-outs are real.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// How long anything may take that a test waits for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Servers, a fresh database and a fresh topic.
-pub(crate) struct World {
-    pub(crate) kafka: Kafka,
-    pub(crate) postgres: Postgres,
-    pub(crate) mongo: Mongo,
-    pub(crate) database: TestDatabase,
-    pub(crate) topic: String,
+pub(super) struct World {
+    pub(super) kafka: Kafka,
+    pub(super) postgres: Postgres,
+    pub(super) mongo: Mongo,
+    pub(super) database: TestDatabase,
+    pub(super) topic: String,
     project: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
 /// A run of the binary that has not ended.
-pub(crate) struct Running {
+pub(super) struct Running {
     child: Child,
     log: PathBuf,
 }
 
 impl World {
     /// Starts all of it.
-    pub(crate) async fn start() -> Result<Self> {
+    pub(super) async fn start() -> Result<Self> {
         let turn = ONE_AT_A_TIME.lock().await;
         let (kafka, postgres, mongo) = tokio::try_join!(
-            Kafka::start_with(&[("group.min.session.timeout.ms", "1000"), ("group.initial.rebalance.delay.ms", "0")]),
+            Kafka::start_with(&[
+                ("group.min.session.timeout.ms", "1000"),
+                ("group.initial.rebalance.delay.ms", "0")
+            ]),
             Postgres::start_durable(),
             Mongo::start(),
         )?;
@@ -60,7 +63,7 @@ impl World {
     }
 
     /// The binary with these arguments, on this world's servers.
-    pub(crate) fn factmill(&self, arguments: &[&str]) -> Command {
+    pub(super) fn factmill(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_factmill"));
         command
             .args(arguments)
@@ -76,7 +79,7 @@ impl World {
     }
 
     /// Runs the binary to its end; standard output of a success.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Result<String> {
+    pub(super) fn run(&self, arguments: &[&str]) -> Result<String> {
         let output = self.factmill(arguments).output()?;
         ensure!(
             output.status.success(),
@@ -89,7 +92,7 @@ impl World {
     }
 
     /// Starts the binary and lets it run.
-    pub(crate) fn spawn(&self, arguments: &[&str]) -> Result<Running> {
+    pub(super) fn spawn(&self, arguments: &[&str]) -> Result<Running> {
         let log = self.project.path().join(unique_name("log"));
         let output = fs::File::create(&log)?;
         let child = self
@@ -101,22 +104,22 @@ impl World {
     }
 
     /// The lake's folder.
-    pub(crate) fn lake(&self) -> PathBuf {
+    pub(super) fn lake(&self) -> PathBuf {
         self.project.path().join("lake")
     }
 
     /// The project's folder.
-    pub(crate) fn project(&self) -> &Path {
+    pub(super) fn project(&self) -> &Path {
         self.project.path()
     }
 
     /// A connection to the warehouse.
-    pub(crate) async fn warehouse(&self) -> Result<Client> {
+    pub(super) async fn warehouse(&self) -> Result<Client> {
         self.database.connect().await
     }
 
     /// All records of the topic, aborted transactions left out.
-    pub(crate) fn records(&self) -> Result<Vec<Record>> {
+    pub(super) fn records(&self) -> Result<Vec<Record>> {
         let consumer: BaseConsumer = self
             .kafka
             .client()
@@ -148,7 +151,7 @@ impl World {
     }
 
     /// Waits until the job's positions add up to at least `records`.
-    pub(crate) async fn read_at_least(&self, warehouse: &Client, records: i64) -> Result<()> {
+    pub(super) async fn read_at_least(&self, warehouse: &Client, records: i64) -> Result<()> {
         eventually(&format!("{records} records read"), async || {
             Ok(read_so_far(warehouse).await? >= records)
         })
@@ -157,7 +160,7 @@ impl World {
 }
 
 /// How many records all jobs together have read, by their positions.
-pub(crate) async fn read_so_far(warehouse: &Client) -> Result<i64> {
+pub(super) async fn read_so_far(warehouse: &Client) -> Result<i64> {
     let there: bool = warehouse
         .query_one("select to_regclass('factmill.positions') is not null", &[])
         .await?
@@ -166,13 +169,19 @@ pub(crate) async fn read_so_far(warehouse: &Client) -> Result<i64> {
         return Ok(0);
     }
     let row = warehouse
-        .query_one("select coalesce(sum(position::bigint), 0)::bigint from factmill.positions", &[])
+        .query_one(
+            "select coalesce(sum(position::bigint), 0)::bigint from factmill.positions",
+            &[],
+        )
         .await?;
     Ok(row.get(0))
 }
 
 /// Asks again and again until the answer is yes.
-pub(crate) async fn eventually(what: &str, mut asked: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+pub(super) async fn eventually(
+    what: &str,
+    mut asked: impl AsyncFnMut() -> Result<bool>,
+) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     while !asked().await? {
         if Instant::now() > deadline {
@@ -185,49 +194,53 @@ pub(crate) async fn eventually(what: &str, mut asked: impl AsyncFnMut() -> Resul
 
 impl Running {
     /// The process id.
-    pub(crate) fn id(&self) -> u32 {
+    pub(super) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// SIGKILL, and its end awaited.
-    pub(crate) fn kill(mut self) -> Result<()> {
+    pub(super) fn kill(mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
     /// Sends a signal.
-    pub(crate) fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+    pub(super) fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
         let id = rustix::process::Pid::from_raw(self.child.id() as i32).context("a process id")?;
         rustix::process::kill_process(id, signal)?;
         Ok(())
     }
 
     /// Waits for its end.
-    pub(crate) fn wait(mut self) -> Result<(ExitStatus, String)> {
+    pub(super) fn wait(mut self) -> Result<(ExitStatus, String)> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return Ok((status, self.said()?));
             }
-            ensure!(Instant::now() < deadline, "still runs after {PATIENCE:?}:\n{}", self.said()?);
+            ensure!(
+                Instant::now() < deadline,
+                "still runs after {PATIENCE:?}:\n{}",
+                self.said()?
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
     /// Asks it to end and waits for it.
-    pub(crate) fn end(self) -> Result<(ExitStatus, String)> {
+    pub(super) fn end(self) -> Result<(ExitStatus, String)> {
         self.signal(rustix::process::Signal::TERM)?;
         self.wait()
     }
 
     /// Whether it still runs.
-    pub(crate) fn runs(&mut self) -> Result<bool> {
+    pub(super) fn runs(&mut self) -> Result<bool> {
         Ok(self.child.try_wait()?.is_none())
     }
 
     /// All it printed so far.
-    pub(crate) fn said(&self) -> Result<String> {
+    pub(super) fn said(&self) -> Result<String> {
         Ok(fs::read_to_string(&self.log)?)
     }
 }
@@ -244,11 +257,22 @@ impl Drop for Running {
 fn project_with_topic(topic: &str) -> Result<tempfile::TempDir> {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let folder = tempfile::tempdir()?;
-    for part in ["dbt_project.yml", "factmill.yml", "jobs", "models", "sql", "data/seeds"] {
+    for part in [
+        "dbt_project.yml",
+        "factmill.yml",
+        "jobs",
+        "models",
+        "sql",
+        "data/seeds",
+    ] {
         copy(&shipped.join(part), &folder.path().join(part))?;
     }
     let file = |name| folder.path().join(name);
-    rewrite(&file("jobs/banking.yml"), "topic: bank_data", &format!("topic: {topic}"))?;
+    rewrite(
+        &file("jobs/banking.yml"),
+        "topic: bank_data",
+        &format!("topic: {topic}"),
+    )?;
     // the group forgets a killed process after a second instead of six
     rewrite(
         &file("factmill.yml"),

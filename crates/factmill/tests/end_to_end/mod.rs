@@ -1,0 +1,5 @@
+//! The binary on real servers, from the topic to the tables.
+
+mod banking;
+mod exactly_once;
+mod world;
