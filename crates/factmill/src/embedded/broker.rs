@@ -6,8 +6,10 @@
 use std::sync::mpsc;
 use std::thread;
 
+use rdkafka::ClientConfig;
+use rdkafka::bindings as sys;
 use rdkafka::error::KafkaError;
-use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, Producer};
 
 /// Partitions of every topic.
 pub(crate) const PARTITIONS: i32 = 4;
@@ -46,11 +48,12 @@ impl Broker {
         // The cluster's handle must stay on the thread that made it.
         let thread = thread::Builder::new()
             .name("embedded-broker".into())
-            .spawn(move || match cluster(&topics) {
-                Ok(cluster) => {
-                    let _ = started.send(Ok(cluster.bootstrap_servers()));
+            .spawn(move || match cluster_of(&topics) {
+                Ok((client, bootstrap)) => {
+                    let _ = started.send(Ok(bootstrap));
                     // Nothing is ever sent: this waits until the sender is dropped.
                     let _ = stopped.recv();
+                    drop(client);
                 }
                 Err(error) => {
                     let _ = started.send(Err(error));
@@ -71,14 +74,34 @@ impl Broker {
     }
 }
 
-fn cluster(
-    topics: &[String],
-) -> Result<MockCluster<'static, impl rdkafka::ClientContext + use<>>, KafkaError> {
-    let cluster = MockCluster::new(1)?;
+/// A client that carries a cluster with these topics, and the cluster's address.
+fn cluster_of(topics: &[String]) -> Result<(BaseProducer, String), BrokerError> {
+    let client: BaseProducer = ClientConfig::new()
+        .set("test.mock.num.brokers", "1")
+        // it brings the cluster and sends nothing; librdkafka warns that the cluster is a mock one
+        .set("log_level", "3")
+        .create()?;
+    let cluster = client.client().mock_cluster().ok_or(BrokerError::Ended)?;
     for topic in topics {
         cluster.create_topic(topic, PARTITIONS, 1)?;
     }
-    Ok(cluster)
+    give_partitions_at_once(&client);
+    let bootstrap = cluster.bootstrap_servers();
+    drop(cluster);
+    Ok((client, bootstrap))
+}
+
+/// A new group gets its partitions when its first member joins: the three seconds that a cluster
+/// waits for more members by default are half of the first run.
+#[allow(unsafe_code, reason = "the safe wrapper has no such call")]
+fn give_partitions_at_once(client: &BaseProducer) {
+    // SAFETY: the client is alive, and its cluster lives as long; the call only stores a number.
+    unsafe {
+        let cluster = sys::rd_kafka_handle_mock_cluster(client.client().native_ptr());
+        if !cluster.is_null() {
+            sys::rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0);
+        }
+    }
 }
 
 impl Drop for Broker {
@@ -95,7 +118,6 @@ impl Drop for Broker {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
-    use rdkafka::ClientConfig;
     use rdkafka::consumer::{BaseConsumer, Consumer};
     use std::time::Duration;
 

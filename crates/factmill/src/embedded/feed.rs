@@ -21,7 +21,7 @@ use factmill_project::job::{Origin, Producer};
 use super::broker::PARTITIONS;
 use crate::failure::Failure;
 
-/// Events that are there at once after each start.
+/// Events that are there at once after each start; the very first of them span the month.
 pub(crate) const FIRST_PART: u64 = 10_000;
 
 /// The pace after the first part, unless told otherwise.
@@ -82,7 +82,7 @@ impl Feed {
         let seed = seed(folder)?;
         let events = BankingEvents::new(BankingSettings {
             seed,
-            spread: Spread::Steps,
+            spread: Spread::Month(FIRST_PART),
             bad_percent: 0.0,
         })?;
         let committed = skip.values().sum();

@@ -219,7 +219,10 @@ async fn a_position_below_the_log_is_a_gap() -> Result<()> {
     world.run(&["stream", "banking", "--once"])?;
     produce(&world, "1000", "max")?;
     for (partition, (_, end)) in world.kafka.offsets(&world.topic).await? {
-        world.kafka.delete_records(&world.topic, partition, end).await?;
+        world
+            .kafka
+            .delete_records(&world.topic, partition, end)
+            .await?;
     }
     let output = world.factmill(&["stream", "banking", "--once"]).output()?;
     let said = String::from_utf8_lossy(&output.stderr);

@@ -1,15 +1,11 @@
 //! JSON numbers as BSON numbers, without changing one.
+//!
+//! Integers and floats only: servers with MongoDB's protocol that have no Decimal128 end the
+//! connection when they meet one.
 
-use mongodb::bson::Decimal128;
 use mongodb::bson::spec::ElementType;
 
 use super::bson::Writer;
-
-/// Most significant digits of a Decimal128.
-const DECIMAL_DIGITS: usize = 34;
-
-/// Exponents of a Decimal128 whose coefficient is written as an integer.
-const DECIMAL_EXPONENTS: std::ops::RangeInclusive<i64> = -6_176..=6_111;
 
 /// A BSON number with the same value as a JSON number.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,14 +14,13 @@ pub(super) enum Number {
     Int64(i64),
     /// A float whose shortest notation is that number.
     Double(f64),
-    Decimal(Decimal128),
 }
 
 impl Number {
     /// The smallest BSON type that holds the number `text`, which is valid JSON.
     ///
-    /// `None` where no type holds it: negative zero, which servers take for zero, more than 34
-    /// digits, or an exponent that is too large.
+    /// `None` where no type holds it: negative zero, which servers take for zero, and what a float
+    /// would round.
     pub(super) fn exact(text: &str) -> Option<Self> {
         if let Ok(integer) = text.parse::<i64>() {
             if integer == 0 && text.starts_with('-') {
@@ -38,10 +33,9 @@ impl Number {
             return (!digits.negative).then_some(Self::Double(0.0));
         }
         let float: f64 = text.parse().ok()?;
-        if float.is_finite() && Digits::of(&format!("{float:e}")).as_ref() == Some(&digits) {
-            return Some(Self::Double(float));
-        }
-        digits.decimal().map(Self::Decimal)
+        let exact =
+            float.is_finite() && Digits::of(&format!("{float:e}")).as_ref() == Some(&digits);
+        exact.then_some(Self::Double(float))
     }
 
     /// Appends the value of an element and returns its type, which stands before its name.
@@ -59,10 +53,6 @@ impl Number {
             Self::Double(value) => {
                 bytes.extend_from_slice(&value.to_le_bytes());
                 ElementType::Double
-            }
-            Self::Decimal(value) => {
-                bytes.extend_from_slice(&value.bytes());
-                ElementType::Decimal128
             }
         }
     }
@@ -101,16 +91,6 @@ impl Digits {
             exponent,
         })
     }
-
-    fn decimal(&self) -> Option<Decimal128> {
-        if self.significant.len() > DECIMAL_DIGITS || !DECIMAL_EXPONENTS.contains(&self.exponent) {
-            return None;
-        }
-        let sign = if self.negative { "-" } else { "" };
-        format!("{sign}{}E{}", self.significant, self.exponent)
-            .parse()
-            .ok()
-    }
 }
 
 #[cfg(test)]
@@ -118,10 +98,6 @@ impl Digits {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    fn decimal(text: &str) -> Option<Number> {
-        Some(Number::Decimal(text.parse().unwrap()))
-    }
 
     #[test]
     fn each_number_gets_the_smallest_type_that_holds_it() {
@@ -134,10 +110,9 @@ mod tests {
             ("0.10", Some(Number::Double(0.1))),
             ("1e3", Some(Number::Double(1_000.0))),
             ("0.0", Some(Number::Double(0.0))),
-            ("9223372036854775808", decimal("9223372036854775808")),
-            ("1234567890123456.78", decimal("1234567890123456.78")),
-            ("1e400", decimal("1E400")),
-            // no type holds these
+            ("9223372036854775808", None),
+            ("12345678901234567.8", None),
+            ("1e400", None),
             ("-0", None),
             ("-0.0", None),
             ("1e7000", None),
@@ -157,7 +132,6 @@ mod tests {
                 Some(Number::Int32(value)) => value.to_string(),
                 Some(Number::Int64(value)) => value.to_string(),
                 Some(Number::Double(value)) => format!("{value:e}"),
-                Some(Number::Decimal(value)) => value.to_string(),
             };
             prop_assert_eq!(Digits::of(&shown).unwrap(), wanted, "{} became {}", text, shown);
         }
