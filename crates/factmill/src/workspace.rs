@@ -45,25 +45,49 @@ impl Workspace {
     ///
     /// # Errors
     /// Everything that is wrong in it, at once.
-    pub(crate) fn project(&self, settings: &[Setting]) -> Result<Project, Diagnostics> {
-        let project = Project::load(&self.directory, &self.load_options(settings))?;
+    pub(crate) fn project(&self) -> Result<Project, Diagnostics> {
+        self.load(Vec::new())
+    }
+
+    /// Reads the dbt project with keys of one job overridden: the one named, or the only one there is.
+    ///
+    /// # Errors
+    /// As [`Workspace::project`] and [`choose_job`].
+    pub(crate) fn project_with(
+        &self,
+        job: Option<&str>,
+        settings: &[Setting],
+    ) -> Result<Project, Diagnostics> {
+        if settings.is_empty() {
+            return self.project();
+        }
+        let job = match job {
+            Some(job) => job.to_owned(),
+            None => {
+                let project = Project::load(&self.directory, &self.load_options(Vec::new()))?;
+                choose_job(&project, None)?.name.clone()
+            }
+        };
+        let override_of_job = |setting: &Setting| (job.clone(), setting.to_string());
+        self.load(settings.iter().map(override_of_job).collect())
+    }
+
+    fn load(&self, overrides: Vec<(String, String)>) -> Result<Project, Diagnostics> {
+        let project = Project::load(&self.directory, &self.load_options(overrides))?;
         for warning in &project.warnings {
             self.printer.warn(warning);
         }
         Ok(project)
     }
 
-    fn load_options(&self, settings: &[Setting]) -> LoadOptions {
+    fn load_options(&self, overrides: Vec<(String, String)>) -> LoadOptions {
         LoadOptions {
             target: Target {
                 name: self.profile.clone(),
                 ..Target::default()
             },
             environment: self.environment.all().clone(),
-            overrides: settings
-                .iter()
-                .map(|setting| (setting.key.clone(), setting.value.clone()))
-                .collect(),
+            overrides,
             ..LoadOptions::default()
         }
     }

@@ -1,5 +1,6 @@
 //! Values of flags that are more than a word or a number.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -25,6 +26,12 @@ impl FromStr for Setting {
             }),
             _ => Err("expected KEY=VALUE, such as `raw_store.enabled=false`".into()),
         }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.key, self.value)
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::open(context)?;
     if let DeadLettersAction::List { job: Some(job), .. } = &arguments.action {
-        workspace.project(&[])?.job(job)?;
+        workspace.project()?.job(job)?;
     }
     let needs = Needs {
         warehouse: true,

@@ -23,7 +23,7 @@ use crate::workspace::Workspace;
 /// What is wrong in the project or in `factmill.yml`.
 pub(super) async fn run(arguments: &DoctorArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::open(context)?;
-    let project = workspace.project(&[])?;
+    let project = workspace.project()?;
     let jobs: Vec<&Job> = match &arguments.job {
         Some(name) => vec![project.job(name)?],
         None => project.jobs.iter().collect(),

@@ -17,7 +17,7 @@ use crate::workspace::Workspace;
 /// An unreachable warehouse, an unknown job.
 pub(super) async fn run(arguments: &PositionsArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::open(context)?;
-    let project = workspace.project(&[])?;
+    let project = workspace.project()?;
     let job = project.job(&arguments.job)?;
     let PositionsAction::List { json } = arguments.action;
     let needs = Needs {

@@ -29,7 +29,7 @@ const USUAL_RATE: Rate = Rate::PerSecond(0.2);
 /// A job without a producer, brokers that do not answer or refuse.
 pub(super) async fn run(arguments: &ProduceArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::open(context)?;
-    let project = workspace.project(&arguments.settings)?;
+    let project = workspace.project_with(arguments.job.as_deref(), &arguments.settings)?;
     let job = choose_job(&project, arguments.job.as_deref())?;
     let (topic, events, seed) = events(arguments, job)?;
     let kafka = brokers(&workspace).await?;

@@ -29,7 +29,7 @@ use crate::workspace::Workspace;
 /// What is wrong in the project, servers that are not there.
 pub(super) async fn run(arguments: &RunArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::open(context)?;
-    let project = workspace.project(&[])?;
+    let project = workspace.project()?;
     let models = chosen(&project, &arguments.select, &arguments.exclude)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let plan = BatchPlan::compile(&project, &models, &Memory::batch(), cores).await?;

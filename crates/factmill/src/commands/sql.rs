@@ -28,7 +28,7 @@ pub(super) async fn run(arguments: &SqlArgs, context: &Context) -> anyhow::Resul
     let workspace = Workspace::open(context)?;
     let target = Target::of(arguments)?;
     let query = query(arguments)?;
-    let project = workspace.project(&[])?;
+    let project = workspace.project()?;
     let servers = workspace.servers(Needs::DATA, "factmill sql").await?;
     let answered = async {
         let inputs = reading(&servers.connections()).await?;

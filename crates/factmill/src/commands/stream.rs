@@ -40,7 +40,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// job stop.
 pub(super) async fn run(arguments: &StreamArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::open(context)?;
-    let project = workspace.project(&arguments.settings)?;
+    let project = workspace.project_with(arguments.job.as_deref(), &arguments.settings)?;
     let job = choose_job(&project, arguments.job.as_deref())?;
     let needs = Needs {
         kafka: true,
