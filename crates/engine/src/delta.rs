@@ -63,6 +63,10 @@ pub(crate) fn over_new_rows(
     }
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "taken apart as soon as it is made"
+)]
 enum Flow {
     /// Reads nothing that changes.
     Static,

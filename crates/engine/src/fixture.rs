@@ -1,5 +1,9 @@
 //! Projects in memory for unit tests, and rows of a banking-like source.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failed unwrap is a failed test"
+)]
 
 use std::path::PathBuf;
 use std::sync::Arc;

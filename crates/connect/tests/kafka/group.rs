@@ -123,3 +123,28 @@ async fn a_source_that_is_dropped_leaves_its_group_at_once() {
     );
     drop(held);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_was_paused_when_it_was_lost_is_read_on_when_it_comes_back() {
+    let topic = Topic::create("paused", 4).await;
+    topic.produce(4, 0, 4_000);
+    let positions = Arc::new(MemoryPositions::default());
+    let small = || KafkaRead {
+        max_rows: 50,
+        ..read(&topic.name)
+    };
+    let mut first = start(&topic, small(), &positions).await;
+    let mut seen = commit_rows(&mut first, &positions, 100).await;
+    // a full buffer that nobody takes pauses the partitions after half a second
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let second = start(&topic, small(), &positions).await;
+    until("the first source gives partitions away", async || {
+        first.lag().len() < 4
+    })
+    .await;
+    drop(second);
+    let left = 4_000 - seen.len();
+    seen.extend(commit_rows(&mut first, &positions, left).await);
+    let payloads: BTreeSet<_> = seen.into_iter().map(|(_, _, payload)| payload).collect();
+    assert_eq!(payloads.len(), 4_000);
+}

@@ -99,7 +99,8 @@ impl CompiledModel {
     /// Operators start anew, except hash joins whose build side does not change: their table is
     /// built once and probed in every epoch.
     fn fresh(&self) -> Result<Arc<dyn ExecutionPlan>> {
-        let keep_tables = self.runs.fetch_add(1, Ordering::Relaxed) % EPOCHS_BETWEEN_RESETS != 0;
+        let run = self.runs.fetch_add(1, Ordering::Relaxed);
+        let keep_tables = !run.is_multiple_of(EPOCHS_BETWEEN_RESETS);
         Arc::clone(&self.plan)
             .transform_up(|node| {
                 if keep_tables && builds_on_unchanging(&node) {

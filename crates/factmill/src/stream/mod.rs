@@ -51,7 +51,7 @@ pub(crate) async fn run(
     let mut failures = 0;
     loop {
         let began = Instant::now();
-        let Err(failure) = epochs(job, shutdown, observer).await else {
+        let Err(failure) = Box::pin(epochs(job, shutdown, observer)).await else {
             return if shutdown.is_cancelled() {
                 Ok(())
             } else {

@@ -144,7 +144,8 @@ async fn a_process_paused_past_its_session_is_fenced() -> Result<()> {
     let (tables, snapshots) = state(&warehouse).await?;
     paused.signal(Signal::CONT)?;
     eventually("the paused process to notice", async || {
-        Ok(paused.said()?.contains("rewind") || paused.said()?.contains("fenced"))
+        let said = paused.said()?;
+        Ok(said.contains("going back to the stored positions") || said.contains("lost=true"))
     })
     .await?;
     ensure!(

@@ -196,7 +196,11 @@ pub(super) fn item_name(index: usize) -> Cow<'static, str> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test ends at its first failure")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at its first failure"
+)]
 mod tests {
     use super::*;
     use mongodb::bson::{Bson, Document, RawDocument, doc};

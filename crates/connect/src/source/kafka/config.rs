@@ -155,6 +155,8 @@ pub(super) fn client_config(
         .set("fetch.error.backoff.ms", "100")
         .set("reconnect.backoff.max.ms", "2000")
         .set("topic.metadata.refresh.interval.ms", "30000")
+        // how long the partitions of a killed process wait for the next one; the default is 45 s
+        .set("session.timeout.ms", "10000")
         .set("socket.keepalive.enable", "true")
         .set("statistics.interval.ms", "1000");
     for (name, value) in &config.properties {

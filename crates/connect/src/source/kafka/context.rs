@@ -102,7 +102,9 @@ impl Context {
             state.assignments += 1;
         }
         shared.readable.notify_one();
-        consumer.incremental_assign(&list)
+        consumer.incremental_assign(&list)?;
+        // librdkafka keeps a partition paused over its loss and return
+        consumer.resume(&list)
     }
 
     /// Lets partitions go, after the epoch in flight.
