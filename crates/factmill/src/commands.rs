@@ -76,7 +76,7 @@ async fn reading(connections: &Connections) -> anyhow::Result<Inputs> {
     Lake::open(&client, location.clone())
         .await
         .map_err(Failure::classified)?;
-    let lake = lake_reader::open(settings.url.expose(), &location)
+    let lake = lake_reader::open(settings.url_with_tls().expose(), &location)
         .await
         .map_err(Failure::classified)?;
     Ok(Inputs {

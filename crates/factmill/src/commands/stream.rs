@@ -133,7 +133,7 @@ impl Run<'_> {
             target: &reader.target,
             kafka,
             warehouse: warehouse.config(),
-            warehouse_url: warehouse.url.expose(),
+            warehouse_url: warehouse.url_with_tls(),
             lake: lake
                 .location()
                 .map_err(|error| Failure::usage(crate::failure::chain(&error)))?,

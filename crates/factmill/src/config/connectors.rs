@@ -8,6 +8,7 @@ use factmill_connect::source::kafka::KafkaConfig;
 
 use super::connections::{Kafka, Lake, Warehouse};
 use super::file::TlsMode;
+use super::secret::ConnectionUrl;
 
 impl Kafka {
     /// For [`factmill_connect::source::kafka`].
@@ -56,6 +57,24 @@ impl Warehouse {
         config.statement_timeout = self.statement_timeout;
         config.connect_timeout = self.connect_timeout.unwrap_or(config.connect_timeout);
         config
+    }
+}
+
+impl Warehouse {
+    /// The URL with the settings of TLS in it, for the reader of the lake.
+    pub(crate) fn url_with_tls(&self) -> ConnectionUrl {
+        let mode = self.tls_mode.map(|mode| match mode {
+            TlsMode::Disable => "disable",
+            TlsMode::Prefer => "prefer",
+            TlsMode::Require => "require",
+            TlsMode::VerifyCa => "verify-ca",
+            TlsMode::VerifyFull => "verify-full",
+        });
+        let mode = mode.map(|mode| ("sslmode", mode.to_owned()));
+        let file = self.ca_file.as_ref();
+        let file = file.map(|file| ("sslrootcert", file.to_string_lossy().into_owned()));
+        let parameters: Vec<_> = mode.into_iter().chain(file).collect();
+        self.url.with_parameters(&parameters)
     }
 }
 

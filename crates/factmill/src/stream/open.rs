@@ -23,6 +23,7 @@ use super::commit::Committer;
 use super::pull::Decoding;
 use super::rebuild::Rebuilds;
 use super::transform::Transformer;
+use crate::config::ConnectionUrl;
 use crate::lake_reader;
 
 /// Everything a job is opened with.
@@ -35,8 +36,8 @@ pub(crate) struct StreamOptions<'a> {
     pub(crate) target: &'a str,
     pub(crate) kafka: KafkaConfig,
     pub(crate) warehouse: WarehouseConfig,
-    /// The warehouse's URL, for the reader of the lake.
-    pub(crate) warehouse_url: &'a str,
+    /// The warehouse's URL with its TLS settings, for the reader of the lake.
+    pub(crate) warehouse_url: ConnectionUrl,
     pub(crate) lake: LakeLocation,
     /// Where raw documents go; `None` leaves them out.
     pub(crate) mongo_url: Option<&'a str>,
@@ -117,7 +118,7 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
     let lake = Lake::open(&client, options.lake)
         .await?
         .inline_rows(job.lake.inline_rows);
-    let lake_reader = lake_reader::open(options.warehouse_url, lake.location()).await?;
+    let lake_reader = lake_reader::open(options.warehouse_url.expose(), lake.location()).await?;
     let generations = warehouse.prepare_tables(&reader, plan.tables()).await?;
     load_statics(&warehouse, &reader, &plan).await?;
 
