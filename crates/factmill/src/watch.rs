@@ -130,6 +130,7 @@ impl Observer for Watch {
 
     fn rebuilt(&self, table: &TableName, rows: u64, took: Duration) {
         self.telling.metrics.rebuilt(table, rows, took);
+        self.told().tally.rebuilt(took);
         tracing::debug!(%table, rows, seconds = took.as_secs_f64(), "rebuilt");
     }
 

@@ -38,7 +38,7 @@ pub(super) async fn commit(
     observer: &dyn Observer,
 ) -> Result<(), BoxedError> {
     while let Some(epoch) = epochs.recv().await {
-        let intervals: Arc<[Interval]> = epoch.pull.intervals.clone().into();
+        let intervals: Arc<[Interval]> = epoch.intervals.clone().into();
         let report = committer.epoch(epoch, stop, observer).await?;
         observer.epoch(&report);
         committer.latest.send_replace(Some(report.epoch));
@@ -49,7 +49,7 @@ pub(super) async fn commit(
 }
 
 impl Committer {
-    /// Commits one epoch. Its pull is held until then: a partition is given away only afterwards.
+    /// Commits one epoch. It is in flight until then: a partition is given away only afterwards.
     async fn epoch(
         &self,
         epoch: TransformedEpoch,
@@ -57,17 +57,17 @@ impl Committer {
         observer: &dyn Observer,
     ) -> Result<EpochReport, BoxedError> {
         let began = Instant::now();
-        let records = &epoch.pull.pulled.records;
+        let _in_flight = epoch.in_flight;
         let lake_rows = epoch.lake;
         let mut changes = EpochChanges {
             reader: self.reader.clone(),
-            intervals: epoch.pull.intervals.clone(),
+            intervals: epoch.intervals,
             tables: self.tables.clone(),
             generations: self.generations.clone(),
             changes: epoch.changes,
             dead_letters: epoch.dead_letters,
             lake: self.lake_part(lake_rows.staged.clone()),
-            rows_in: records.len() as u64,
+            rows_in: epoch.rows_in,
             started_at: epoch.started_at,
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
@@ -78,7 +78,7 @@ impl Committer {
             epoch: committed.epoch,
             intervals: changes.intervals,
             rows_in: changes.rows_in,
-            bytes_in: records.byte_len() as u64,
+            bytes_in: epoch.bytes_in,
             rows_out: changes
                 .changes
                 .iter()

@@ -1,8 +1,9 @@
 //! The epoch loop: pull → decode → transform → commit.
 //!
-//! Three stages run side by side, each a queue of one epoch ahead of the next, so the pull, decode
-//! and transform of epoch n+1 overlap the commit of epoch n. What a stage holds is bounded by the
-//! trigger's `max_bytes`; a full queue pauses the source.
+//! Three stages run side by side, each at most one epoch ahead of the next, so the pull, decode and
+//! transform of epoch n+1 overlap the commit of epoch n. A stage begins an epoch once the next one
+//! has room for it. What a stage holds is bounded by the trigger's `max_bytes`; without room the
+//! source pauses.
 //!
 //! A failure never cancels a commit half-way: the stage that failed closes its queue, the others
 //! finish what they hold, and [`run`] then decides by [`policy`] whether to begin again at the

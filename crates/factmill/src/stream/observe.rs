@@ -66,6 +66,30 @@ pub(crate) struct Summary {
     pub(crate) seconds: f64,
     pub(crate) rows_per_second: f64,
     pub(crate) peak_rss_bytes: u64,
+    pub(crate) phases: PhaseSeconds,
+}
+
+/// Where the time of a run went, seconds by phase, added up over its epochs. The stages run side by
+/// side, so together the phases are more than the run took.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct PhaseSeconds {
+    pub(crate) pull: f64,
+    pub(crate) decode: f64,
+    pub(crate) transform: f64,
+    pub(crate) side_writes: f64,
+    pub(crate) commit: f64,
+    /// Tables computed anew, each from its first read to its swap.
+    pub(crate) rebuild: f64,
+}
+
+impl PhaseSeconds {
+    fn add(&mut self, epoch: &Phases) {
+        self.pull += epoch.pull.as_secs_f64();
+        self.decode += epoch.decode.as_secs_f64();
+        self.transform += epoch.transform.as_secs_f64();
+        self.side_writes += epoch.side_writes.as_secs_f64();
+        self.commit += epoch.commit.as_secs_f64();
+    }
 }
 
 /// Adds up epochs into a [`Summary`].
@@ -76,6 +100,7 @@ pub(crate) struct Tally {
     rows_in: u64,
     rows_out: u64,
     dead_letters: u64,
+    phases: PhaseSeconds,
 }
 
 impl Tally {
@@ -87,6 +112,7 @@ impl Tally {
             rows_in: 0,
             rows_out: 0,
             dead_letters: 0,
+            phases: PhaseSeconds::default(),
         }
     }
 
@@ -96,6 +122,12 @@ impl Tally {
         self.rows_in += report.rows_in;
         self.rows_out += report.rows_out.iter().map(|(_, rows)| rows).sum::<u64>();
         self.dead_letters += report.dead_letters;
+        self.phases.add(&report.phases);
+    }
+
+    /// Adds a table that was computed anew.
+    pub(crate) fn rebuilt(&mut self, took: Duration) {
+        self.phases.rebuild += took.as_secs_f64();
     }
 
     /// The summary as of now.
@@ -110,6 +142,7 @@ impl Tally {
             seconds,
             rows_per_second: self.rows_in as f64 / seconds.max(f64::EPSILON),
             peak_rss_bytes: peak_rss_bytes(),
+            phases: self.phases,
         }
     }
 }

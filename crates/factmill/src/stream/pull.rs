@@ -41,9 +41,9 @@ pub(super) async fn pull_and_decode(
     stop: &CancellationToken,
     observer: &dyn Observer,
 ) -> Result<(), BoxedError> {
-    let mut asked = Instant::now();
+    let mut asked = None;
     loop {
-        let pull = tokio::select! {
+        let next = tokio::select! {
             biased;
             () = stop.cancelled() => break,
             () = next_stage.closed() => break,
@@ -51,20 +51,31 @@ pub(super) async fn pull_and_decode(
                 acknowledge(source.as_mut(), &intervals, observer).await;
                 continue;
             }
-            pull = source.next() => pull?,
+            next = pull(source.as_mut(), &next_stage, &mut asked) => next?,
         };
-        let Some(pull) = pull else { break };
-        let epoch = decode(Arc::new(pull), decoder.clone(), asked.elapsed()).await?;
-        if next_stage.send(epoch).await.is_err() {
-            break;
-        }
-        asked = Instant::now();
+        let Some((room, pull)) = next else { break };
+        let waited = asked.take().map_or(Duration::ZERO, |asked| asked.elapsed());
+        room.send(decode(Arc::new(pull), decoder.clone(), waited).await?);
     }
     drop(next_stage);
     while let Ok(intervals) = committed.recv().await {
         acknowledge(source.as_mut(), &intervals, observer).await;
     }
     Ok(())
+}
+
+/// The next pull, taken once the next stage has room for it: until then its records stay with the
+/// source, which bounds them. `asked` is set when the wait for the source begins.
+async fn pull<'a>(
+    source: &mut dyn Source,
+    next_stage: &'a mpsc::Sender<DecodedEpoch>,
+    asked: &mut Option<Instant>,
+) -> Result<Option<(mpsc::Permit<'a, DecodedEpoch>, Pull)>, BoxedError> {
+    let Ok(room) = next_stage.reserve().await else {
+        return Ok(None);
+    };
+    asked.get_or_insert_with(Instant::now);
+    Ok(source.next().await?.map(|pull| (room, pull)))
 }
 
 async fn acknowledge(source: &mut dyn Source, intervals: &[Interval], observer: &dyn Observer) {

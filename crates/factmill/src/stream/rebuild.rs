@@ -11,13 +11,14 @@ use factmill_core::error::{Action, backoff, policy};
 use factmill_core::source::{BoxedError, Classified};
 use factmill_core::table::Table;
 use factmill_engine::lake::Lake;
-use factmill_engine::stream::Rebuild;
 use factmill_engine::{Inputs, StreamPlan};
 use futures::StreamExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
+use super::StageLost;
 use super::observe::Observer;
 
 /// What a process of the job does alone, see [`Warehouse::try_alone`].
@@ -147,7 +148,7 @@ impl Rebuilds {
             let rebuild = &self.builder.plan.rebuilds()[index];
             self.models[index].due = now + rebuild.every;
             if let Some(alone) = &alone {
-                self.builder.build(rebuild, alone, observer).await?;
+                self.builder.build(index, alone, observer).await?;
                 self.models[index].state = State::BuiltAt(newest);
             }
         }
@@ -184,9 +185,9 @@ impl Rebuilds {
             return Ok(());
         }
         let alone = self.builder.alone().await?;
-        for (index, rebuild) in self.builder.plan.rebuilds().iter().enumerate() {
+        for index in 0..self.models.len() {
             if self.models[index].is_stale(newest) {
-                self.builder.build(rebuild, &alone, observer).await?;
+                self.builder.build(index, &alone, observer).await?;
                 self.models[index].state = State::BuiltAt(newest);
             }
         }
@@ -208,6 +209,7 @@ async fn sleep_until(due: Option<Instant>) {
 }
 
 /// What a rebuild works with.
+#[derive(Clone)]
 struct Builder {
     plan: Arc<StreamPlan>,
     warehouse: Warehouse,
@@ -216,15 +218,34 @@ struct Builder {
 }
 
 impl Builder {
-    /// Computes a model from what is committed now and puts the rows in the place of the old ones.
-    /// Two processes must not do it at the same time: the one that read earlier could end later.
+    /// Computes the plan's rebuild at `index` from what is committed now and puts the rows in the
+    /// place of the old ones. Two processes must not do it at the same time: the one that read
+    /// earlier could end later.
+    ///
+    /// On a task of its own: reading the lake and aggregating hold a thread for long, and the epochs
+    /// go on meanwhile.
     async fn build(
         &self,
-        rebuild: &Rebuild,
+        index: usize,
         _alone: &Alone,
         observer: &dyn Observer,
     ) -> Result<(), BoxedError> {
         let began = Instant::now();
+        let builder = self.clone();
+        let work = tokio::spawn(async move { builder.compute_and_swap(index).await });
+        let rows = AbortOnDropHandle::new(work).await.map_err(|source| {
+            boxed(StageLost {
+                stage: "rebuild",
+                source,
+            })
+        })??;
+        let table = &self.plan.tables()[self.plan.rebuilds()[index].table];
+        observer.rebuilt(&table.name, rows, began.elapsed());
+        Ok(())
+    }
+
+    async fn compute_and_swap(&self, index: usize) -> Result<u64, BoxedError> {
+        let rebuild = &self.plan.rebuilds()[index];
         let table: &Table = &self.plan.tables()[rebuild.table];
         let inputs = Inputs {
             lake: Some(self.lake.newest().await.map_err(boxed)?),
@@ -237,8 +258,7 @@ impl Builder {
             .load_shadow_and_swap(&self.reader, table, rows, Swap::Refresh)
             .await
             .map_err(boxed)?;
-        observer.rebuilt(&table.name, loaded.rows, began.elapsed());
-        Ok(())
+        Ok(loaded.rows)
     }
 
     async fn try_alone(&self) -> Result<Option<Alone>, BoxedError> {

@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use factmill_connect::sink::lake::{Lake, LakeTableRef, Staged};
 use factmill_connect::sink::raw_store::RawStore;
 use factmill_core::dead_letter::DeadLetter;
-use factmill_core::position::SourceName;
-use factmill_core::source::{BoxedError, Classified, Pull};
+use factmill_core::position::{Interval, SourceName};
+use factmill_core::source::{BoxedError, Classified, InFlight, Pull};
 use factmill_core::table::TableChange;
 use factmill_engine::StreamPlan;
 use tokio::sync::mpsc;
@@ -29,10 +29,16 @@ pub(crate) struct Transformer {
     pub(super) raw_store: Option<RawStore>,
 }
 
-/// An epoch that only its commit is missing to.
+/// An epoch that only its commit is missing to. The records are gone: what they became is here.
 pub(super) struct TransformedEpoch {
     pub(super) began: Instant,
-    pub(super) pull: Arc<Pull>,
+    pub(super) intervals: Vec<Interval>,
+    /// Keeps the partitions until the commit.
+    pub(super) in_flight: InFlight,
+    /// Records read.
+    pub(super) rows_in: u64,
+    /// Payload, key and header bytes read.
+    pub(super) bytes_in: u64,
     pub(super) changes: Vec<TableChange>,
     pub(super) dead_letters: Vec<DeadLetter>,
     pub(super) lake: LakeRows,
@@ -55,14 +61,18 @@ pub(super) async fn transform(
     next_stage: mpsc::Sender<TransformedEpoch>,
     observer: &dyn Observer,
 ) -> Result<(), BoxedError> {
-    while let Some(epoch) = epochs.recv().await {
+    // Room is asked for before the work, so that never more than one epoch waits for the commit.
+    while let Ok(room) = next_stage.reserve().await {
+        let epoch = tokio::select! {
+            biased;
+            () = next_stage.closed() => break,
+            epoch = epochs.recv() => epoch,
+        };
+        let Some(epoch) = epoch else { break };
         for (path, count) in &epoch.decoded.undeclared {
             observer.undeclared(&epoch.pull.source, path, *count);
         }
-        let transformed = transformer.epoch(epoch).await?;
-        if next_stage.send(transformed).await.is_err() {
-            break;
-        }
+        room.send(transformer.epoch(epoch).await?);
     }
     Ok(())
 }
@@ -77,6 +87,11 @@ impl Transformer {
             waited,
             decode,
         } = epoch;
+        let (intervals, in_flight) = (pull.intervals.clone(), pull.in_flight.clone());
+        let (rows_in, bytes_in) = (
+            pull.pulled.records.len() as u64,
+            pull.pulled.records.byte_len() as u64,
+        );
         let (rows, table) = (decoded.rows, self.lake_tables[&pull.source].clone());
 
         let models = timed("transform", {
@@ -87,22 +102,15 @@ impl Transformer {
             let (lake, table, rows) = (self.lake.clone(), table.clone(), rows.clone());
             async move { lake.write(&table, &rows).await }
         });
-        let raw = async {
-            let began = Instant::now();
-            if let Some(raw_store) = &self.raw_store {
-                raw_store
-                    .write(&pull.pulled)
-                    .await
-                    .map_err(|error| Box::new(error) as BoxedError)?;
-            }
-            Ok(began.elapsed())
-        };
         let ((changes, transform), (staged, wrote_lake), wrote_raw) =
-            tokio::try_join!(models, lake, raw)?;
+            tokio::try_join!(models, lake, self.keep_raw(pull))?;
 
         Ok(TransformedEpoch {
             began,
-            pull,
+            intervals,
+            in_flight,
+            rows_in,
+            bytes_in,
             changes,
             dead_letters: decoded.dead_letters,
             lake: LakeRows {
@@ -119,6 +127,16 @@ impl Transformer {
                 ..Phases::default()
             },
         })
+    }
+
+    /// Writes the raw documents and lets the records go; says how long that took.
+    async fn keep_raw(&self, pull: Arc<Pull>) -> Result<Duration, BoxedError> {
+        let began = Instant::now();
+        if let Some(raw_store) = &self.raw_store {
+            let written = raw_store.write(&pull.pulled).await;
+            written.map_err(|error| Box::new(error) as BoxedError)?;
+        }
+        Ok(began.elapsed())
     }
 }
 

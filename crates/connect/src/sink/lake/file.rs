@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::basic::{Compression, LogicalType, Type as PhysicalType, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
-use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
+use parquet::schema::types::{ColumnPath, SchemaDescriptor, Type, TypePtr};
 
 use super::column::LakeColumn;
 
@@ -32,12 +32,8 @@ pub(super) fn encode(
     columns: &[LakeColumn],
     rows: &RecordBatch,
 ) -> Result<ParquetFile, ParquetError> {
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_created_by(concat!("factmill ", env!("CARGO_PKG_VERSION")).to_owned())
-        .build();
     let schema = stored_schema(columns);
+    let properties = properties(&schema);
     let options = ArrowWriterOptions::new()
         .with_properties(properties)
         .with_parquet_schema(parquet_schema(&schema)?)
@@ -66,6 +62,31 @@ pub(super) fn encode(
         footer_size: footer_size as usize,
         leaf_bytes,
     })
+}
+
+fn properties(schema: &Schema) -> WriterProperties {
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_created_by(concat!("factmill ", env!("CARGO_PKG_VERSION")).to_owned());
+    let seldom_repeated = schema
+        .fields()
+        .iter()
+        .filter(|field| is_seldom_repeated(field));
+    seldom_repeated
+        .fold(properties, |properties, field| {
+            let column = ColumnPath::from(field.name().as_str());
+            properties.set_column_dictionary_enabled(column, false)
+        })
+        .build()
+}
+
+/// Whether a dictionary of the column's values would be as long as the column: uuids, times, offsets.
+fn is_seldom_repeated(field: &Field) -> bool {
+    matches!(
+        field.data_type(),
+        DataType::FixedSizeBinary(16) | DataType::Timestamp(..) | DataType::Int64
+    )
 }
 
 /// The Arrow schema of a file, with DuckLake's column ids.
