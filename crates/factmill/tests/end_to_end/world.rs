@@ -1,13 +1,16 @@
 //! Real servers, a copy of the shipped project, and the binary run against them.
 
 use std::fs;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use factmill_testkit::{Kafka, Mongo, Postgres, TestDatabase, unique_name};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::Client;
@@ -28,7 +31,17 @@ pub(super) struct World {
     pub(super) database: TestDatabase,
     pub(super) topic: String,
     project: tempfile::TempDir,
+    producer: FutureProducer,
     _turn: MutexGuard<'static, ()>,
+}
+
+/// A record as it is sent by hand.
+#[derive(Default)]
+pub(super) struct Sent<'a> {
+    pub(super) partition: i32,
+    pub(super) key: Option<&'a str>,
+    pub(super) payload: Option<&'a [u8]>,
+    pub(super) headers: &'a [(&'a str, &'a [u8])],
 }
 
 /// A run of the binary that has not ended.
@@ -52,6 +65,7 @@ impl World {
         let database = postgres.create_database().await?;
         let topic = unique_name("bank-data").replace('_', "-");
         Ok(Self {
+            producer: kafka.producer()?,
             kafka,
             postgres,
             mongo,
@@ -64,10 +78,15 @@ impl World {
 
     /// The binary with these arguments, on this world's servers.
     pub(super) fn factmill(&self, arguments: &[&str]) -> Command {
+        self.factmill_in(self.project.path(), arguments)
+    }
+
+    /// The same for another project.
+    pub(super) fn factmill_in(&self, project: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_factmill"));
         command
             .args(arguments)
-            .args(["--project-dir".as_ref(), self.project.path()])
+            .args(["--project-dir".as_ref(), project])
             .env("FACTMILL_PROFILE", "local")
             .env("KAFKA_BROKERS", self.kafka.brokers())
             .env("DATABASE_URL", self.database.url())
@@ -80,15 +99,7 @@ impl World {
 
     /// Runs the binary to its end; standard output of a success.
     pub(super) fn run(&self, arguments: &[&str]) -> Result<String> {
-        let output = self.factmill(arguments).output()?;
-        ensure!(
-            output.status.success(),
-            "factmill {} ended with {}:\n{}",
-            arguments.join(" "),
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(String::from_utf8(output.stdout)?)
+        succeeded(self.factmill(arguments))
     }
 
     /// Starts the binary and lets it run.
@@ -101,6 +112,25 @@ impl World {
             .stderr(output)
             .spawn()?;
         Ok(Running { child, log })
+    }
+
+    /// Sends a record to a topic and waits until it is stored; its partition and offset.
+    pub(super) async fn send(&self, topic: &str, sent: &Sent<'_>) -> Result<(i32, i64)> {
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in sent.headers {
+            headers = headers.insert(Header {
+                key,
+                value: Some(*value),
+            });
+        }
+        let mut record = FutureRecord::<[u8], [u8]>::to(topic)
+            .partition(sent.partition)
+            .headers(headers);
+        record.key = sent.key.map(str::as_bytes);
+        record.payload = sent.payload;
+        let stored = self.producer.send(record, PATIENCE).await;
+        let stored = stored.map_err(|(error, _)| error)?;
+        Ok((stored.partition, stored.offset))
     }
 
     /// The lake's folder.
@@ -157,6 +187,56 @@ impl World {
         })
         .await
     }
+}
+
+/// Runs a command to its end; standard output of a success.
+pub(super) fn succeeded(command: Command) -> Result<String> {
+    let shown = format!("{command:?}");
+    let output = finished(command)?;
+    ensure!(
+        output.status.success(),
+        "{shown} ended with {}:\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Runs a command to its end, which has to come: one that hangs is killed and shown.
+pub(super) fn finished(mut command: Command) -> Result<Output> {
+    let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    let mut child = command
+        .stdout(stdout.try_clone()?)
+        .stderr(stderr.try_clone()?)
+        .spawn()?;
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break Some(status);
+        }
+        if Instant::now() > deadline {
+            child.kill()?;
+            child.wait()?;
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let read = |file: &mut fs::File| -> Result<Vec<u8>> {
+        let mut text = Vec::new();
+        file.rewind()?;
+        file.read_to_end(&mut text)?;
+        Ok(text)
+    };
+    let (stdout, stderr) = (read(&mut stdout)?, read(&mut stderr)?);
+    let status = status.with_context(|| {
+        let said = String::from_utf8_lossy(&stderr);
+        format!("{command:?} still ran after {PATIENCE:?}:\n{said}")
+    })?;
+    Ok(Output {
+        status,
+        stdout,
+        stderr,
+    })
 }
 
 /// How many records all jobs together have read, by their positions.
@@ -282,14 +362,14 @@ fn project_with_topic(topic: &str) -> Result<tempfile::TempDir> {
     Ok(folder)
 }
 
-fn rewrite(file: &Path, from: &str, to: &str) -> Result<()> {
+pub(super) fn rewrite(file: &Path, from: &str, to: &str) -> Result<()> {
     let text = fs::read_to_string(file)?;
     ensure!(text.contains(from), "{} has no `{from}`", file.display());
     fs::write(file, text.replace(from, to))?;
     Ok(())
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
     if from.is_file() {
         fs::create_dir_all(to.parent().context("a file lies in a folder")?)?;
         fs::copy(from, to)?;
