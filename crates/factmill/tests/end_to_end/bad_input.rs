@@ -551,7 +551,7 @@ async fn hostile_values_arrive_unchanged() -> Result<()> {
     let warehouse = world.warehouse().await?;
     let expected = Expected::of(&world.records()?);
     ensure!(
-        expected.facts() == HOSTILE.len() && expected.broken.is_empty(),
+        expected.records == HOSTILE.len() && expected.broken.is_empty(),
         "all are good"
     );
     expected.compare(&warehouse, "banking").await?;
@@ -770,7 +770,8 @@ async fn hostile_names_come_out_as_they_are_written() -> Result<()> {
     let letters = factmill(&["dead-letters", "list", "jöb; 'x'", "--json"])?;
     let letter: Value = serde_json::from_str(&letters)?;
     ensure!(
-        letter["source"] == format!("{GROUP}.{SOURCE}") && letter["field"] == "select",
+        letter["source"] == format!("{}.{}", identifier(GROUP), identifier(SOURCE))
+            && letter["field"] == "select",
         "{letter}"
     );
     let positions = factmill(&["positions", "jöb; 'x'", "list", "--json"])?;

@@ -2,7 +2,9 @@
 
 mod bad_input;
 mod banking;
+mod batch;
 mod dashboards;
+mod embedded;
 mod exactly_once;
 mod lake;
 mod world;

@@ -53,7 +53,7 @@ pub(super) struct Running {
 impl World {
     /// Starts all of it.
     pub(super) async fn start() -> Result<Self> {
-        let turn = ONE_AT_A_TIME.lock().await;
+        let turn = turn().await;
         let (kafka, postgres, mongo) = tokio::try_join!(
             Kafka::start_with(&[
                 ("group.min.session.timeout.ms", "1000"),
@@ -105,13 +105,7 @@ impl World {
     /// Starts the binary and lets it run.
     pub(super) fn spawn(&self, arguments: &[&str]) -> Result<Running> {
         let log = self.project.path().join(unique_name("log"));
-        let output = fs::File::create(&log)?;
-        let child = self
-            .factmill(arguments)
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()?;
-        Ok(Running { child, log })
+        Running::start(self.factmill(arguments), log)
     }
 
     /// Sends a record to a topic and waits until it is stored; its partition and offset.
@@ -273,6 +267,13 @@ pub(super) async fn eventually(
 }
 
 impl Running {
+    /// Starts a command that prints into a file.
+    pub(super) fn start(mut command: Command, log: PathBuf) -> Result<Self> {
+        let output = fs::File::create(&log)?;
+        let child = command.stdout(output.try_clone()?).stderr(output).spawn()?;
+        Ok(Self { child, log })
+    }
+
     /// The process id.
     pub(super) fn id(&self) -> u32 {
         self.child.id()
@@ -333,8 +334,13 @@ impl Drop for Running {
     }
 }
 
-/// A copy of the shipped project that reads a topic of its own.
-fn project_with_topic(topic: &str) -> Result<tempfile::TempDir> {
+/// Waits until no other end-to-end test runs.
+pub(super) async fn turn() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().await
+}
+
+/// A copy of the shipped project.
+pub(super) fn shipped_project() -> Result<tempfile::TempDir> {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let folder = tempfile::tempdir()?;
     for part in [
@@ -347,6 +353,12 @@ fn project_with_topic(topic: &str) -> Result<tempfile::TempDir> {
     ] {
         copy(&shipped.join(part), &folder.path().join(part))?;
     }
+    Ok(folder)
+}
+
+/// A copy of the shipped project that reads a topic of its own.
+fn project_with_topic(topic: &str) -> Result<tempfile::TempDir> {
+    let folder = shipped_project()?;
     let file = |name| folder.path().join(name);
     rewrite(
         &file("jobs/banking.yml"),
@@ -362,14 +374,14 @@ fn project_with_topic(topic: &str) -> Result<tempfile::TempDir> {
     Ok(folder)
 }
 
-pub(super) fn rewrite(file: &Path, from: &str, to: &str) -> Result<()> {
+fn rewrite(file: &Path, from: &str, to: &str) -> Result<()> {
     let text = fs::read_to_string(file)?;
     ensure!(text.contains(from), "{} has no `{from}`", file.display());
     fs::write(file, text.replace(from, to))?;
     Ok(())
 }
 
-pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
+fn copy(from: &Path, to: &Path) -> Result<()> {
     if from.is_file() {
         fs::create_dir_all(to.parent().context("a file lies in a folder")?)?;
         fs::copy(from, to)?;
