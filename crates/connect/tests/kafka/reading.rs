@@ -348,6 +348,20 @@ async fn a_rewind_begins_again_at_the_stored_positions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rewind_behind_the_end_of_a_bounded_read_begins_again_too() {
+    let topic = Topic::create("rewind", 3).await;
+    topic.produce(3, 0, 90);
+    let positions = Arc::new(MemoryPositions::default());
+    let mut source = start(&topic, bounded(&topic.name), &positions).await;
+    for _ in 0..2 {
+        // to the end, where each partition is paused
+        while next(&mut source).await.is_some() {}
+        source.rewind().await.unwrap();
+    }
+    assert_eq!(commit_to_end(&mut source, &positions).await.len(), 90);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_away_for_a_while_delays_the_start() {
     let topic = Topic::create("away", 1).await;
     topic.produce(1, 0, 3);

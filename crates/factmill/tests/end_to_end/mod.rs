@@ -1,5 +1,10 @@
 //! The binary on real servers, from the topic to the tables.
 
+mod bad_input;
 mod banking;
+mod batch;
+mod dashboards;
+mod embedded;
 mod exactly_once;
+mod lake;
 mod world;

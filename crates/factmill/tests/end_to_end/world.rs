@@ -1,13 +1,16 @@
 //! Real servers, a copy of the shipped project, and the binary run against them.
 
 use std::fs;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use factmill_testkit::{Kafka, Mongo, Postgres, TestDatabase, unique_name};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::Client;
@@ -28,7 +31,17 @@ pub(super) struct World {
     pub(super) database: TestDatabase,
     pub(super) topic: String,
     project: tempfile::TempDir,
+    producer: FutureProducer,
     _turn: MutexGuard<'static, ()>,
+}
+
+/// A record as it is sent by hand.
+#[derive(Default)]
+pub(super) struct Sent<'a> {
+    pub(super) partition: i32,
+    pub(super) key: Option<&'a str>,
+    pub(super) payload: Option<&'a [u8]>,
+    pub(super) headers: &'a [(&'a str, &'a [u8])],
 }
 
 /// A run of the binary that has not ended.
@@ -40,7 +53,7 @@ pub(super) struct Running {
 impl World {
     /// Starts all of it.
     pub(super) async fn start() -> Result<Self> {
-        let turn = ONE_AT_A_TIME.lock().await;
+        let turn = turn().await;
         let (kafka, postgres, mongo) = tokio::try_join!(
             Kafka::start_with(&[
                 ("group.min.session.timeout.ms", "1000"),
@@ -52,6 +65,7 @@ impl World {
         let database = postgres.create_database().await?;
         let topic = unique_name("bank-data").replace('_', "-");
         Ok(Self {
+            producer: kafka.producer()?,
             kafka,
             postgres,
             mongo,
@@ -64,10 +78,15 @@ impl World {
 
     /// The binary with these arguments, on this world's servers.
     pub(super) fn factmill(&self, arguments: &[&str]) -> Command {
+        self.factmill_in(self.project.path(), arguments)
+    }
+
+    /// The same for another project.
+    pub(super) fn factmill_in(&self, project: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_factmill"));
         command
             .args(arguments)
-            .args(["--project-dir".as_ref(), self.project.path()])
+            .args(["--project-dir".as_ref(), project])
             .env("FACTMILL_PROFILE", "local")
             .env("KAFKA_BROKERS", self.kafka.brokers())
             .env("DATABASE_URL", self.database.url())
@@ -80,27 +99,32 @@ impl World {
 
     /// Runs the binary to its end; standard output of a success.
     pub(super) fn run(&self, arguments: &[&str]) -> Result<String> {
-        let output = self.factmill(arguments).output()?;
-        ensure!(
-            output.status.success(),
-            "factmill {} ended with {}:\n{}",
-            arguments.join(" "),
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(String::from_utf8(output.stdout)?)
+        succeeded(self.factmill(arguments))
     }
 
     /// Starts the binary and lets it run.
     pub(super) fn spawn(&self, arguments: &[&str]) -> Result<Running> {
         let log = self.project.path().join(unique_name("log"));
-        let output = fs::File::create(&log)?;
-        let child = self
-            .factmill(arguments)
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()?;
-        Ok(Running { child, log })
+        Running::start(self.factmill(arguments), log)
+    }
+
+    /// Sends a record to a topic and waits until it is stored; its partition and offset.
+    pub(super) async fn send(&self, topic: &str, sent: &Sent<'_>) -> Result<(i32, i64)> {
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in sent.headers {
+            headers = headers.insert(Header {
+                key,
+                value: Some(*value),
+            });
+        }
+        let mut record = FutureRecord::<[u8], [u8]>::to(topic)
+            .partition(sent.partition)
+            .headers(headers);
+        record.key = sent.key.map(str::as_bytes);
+        record.payload = sent.payload;
+        let stored = self.producer.send(record, PATIENCE).await;
+        let stored = stored.map_err(|(error, _)| error)?;
+        Ok((stored.partition, stored.offset))
     }
 
     /// The lake's folder.
@@ -159,6 +183,56 @@ impl World {
     }
 }
 
+/// Runs a command to its end; standard output of a success.
+pub(super) fn succeeded(command: Command) -> Result<String> {
+    let shown = format!("{command:?}");
+    let output = finished(command)?;
+    ensure!(
+        output.status.success(),
+        "{shown} ended with {}:\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Runs a command to its end, which has to come: one that hangs is killed and shown.
+pub(super) fn finished(mut command: Command) -> Result<Output> {
+    let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    let mut child = command
+        .stdout(stdout.try_clone()?)
+        .stderr(stderr.try_clone()?)
+        .spawn()?;
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break Some(status);
+        }
+        if Instant::now() > deadline {
+            child.kill()?;
+            child.wait()?;
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let read = |file: &mut fs::File| -> Result<Vec<u8>> {
+        let mut text = Vec::new();
+        file.rewind()?;
+        file.read_to_end(&mut text)?;
+        Ok(text)
+    };
+    let (stdout, stderr) = (read(&mut stdout)?, read(&mut stderr)?);
+    let status = status.with_context(|| {
+        let said = String::from_utf8_lossy(&stderr);
+        format!("{command:?} still ran after {PATIENCE:?}:\n{said}")
+    })?;
+    Ok(Output {
+        status,
+        stdout,
+        stderr,
+    })
+}
+
 /// How many records all jobs together have read, by their positions.
 pub(super) async fn read_so_far(warehouse: &Client) -> Result<i64> {
     let there: bool = warehouse
@@ -193,6 +267,13 @@ pub(super) async fn eventually(
 }
 
 impl Running {
+    /// Starts a command that prints into a file.
+    pub(super) fn start(mut command: Command, log: PathBuf) -> Result<Self> {
+        let output = fs::File::create(&log)?;
+        let child = command.stdout(output.try_clone()?).stderr(output).spawn()?;
+        Ok(Self { child, log })
+    }
+
     /// The process id.
     pub(super) fn id(&self) -> u32 {
         self.child.id()
@@ -253,8 +334,13 @@ impl Drop for Running {
     }
 }
 
-/// A copy of the shipped project that reads a topic of its own.
-fn project_with_topic(topic: &str) -> Result<tempfile::TempDir> {
+/// Waits until no other end-to-end test runs.
+pub(super) async fn turn() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().await
+}
+
+/// A copy of the shipped project.
+pub(super) fn shipped_project() -> Result<tempfile::TempDir> {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let folder = tempfile::tempdir()?;
     for part in [
@@ -267,6 +353,12 @@ fn project_with_topic(topic: &str) -> Result<tempfile::TempDir> {
     ] {
         copy(&shipped.join(part), &folder.path().join(part))?;
     }
+    Ok(folder)
+}
+
+/// A copy of the shipped project that reads a topic of its own.
+fn project_with_topic(topic: &str) -> Result<tempfile::TempDir> {
+    let folder = shipped_project()?;
     let file = |name| folder.path().join(name);
     rewrite(
         &file("jobs/banking.yml"),

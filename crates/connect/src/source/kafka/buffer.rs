@@ -168,6 +168,9 @@ impl Buffer {
                     .insert(*number, (partition.incarnation, partition.first));
             }
         }
+        // a group that takes everything away says next what is read from now on; until then a
+        // bounded read is not at its end
+        self.assigned &= !self.partitions.is_empty();
         self.keep_assigned_records();
     }
 
@@ -560,6 +563,19 @@ mod tests {
             intervals(&buffer.take().unwrap()),
             [("0".into(), Some(0), 1)]
         );
+    }
+
+    #[test]
+    fn a_bounded_read_that_loses_everything_waits_for_its_next_assignment() {
+        let mut buffer = buffer(true);
+        buffer.assign([opening(0, Some(0), 0, 3)]);
+        buffer.revoke(&[0]);
+        assert!(!buffer.all_done(), "the session was lost with records unread");
+        buffer.assign([opening(0, Some(0), 0, 3)]);
+        assert!(!buffer.all_done());
+        buffer.revoke(&[0]);
+        buffer.assign([]);
+        assert!(buffer.all_done(), "another process reads it");
     }
 
     #[test]
