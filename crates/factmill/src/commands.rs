@@ -33,7 +33,7 @@ pub(crate) async fn dispatch(command: Command, context: &Context) -> anyhow::Res
         Command::Doctor(arguments) => doctor::run(&arguments, context).await,
         Command::Positions(arguments) => positions::run(&arguments, context).await,
         Command::Produce(arguments) => produce::run(&arguments, context).await,
-        Command::Run(arguments) => match run::run(&arguments, context).await {
+        Command::Run(arguments) => match Box::pin(run::run(&arguments, context)).await {
             Ok(code) => Ok(code),
             // dbt's verbs have dbt's codes: 2 for whatever kept them from running.
             Err(error) => Ok(match failure::report(&context.printer, &error) {
@@ -41,8 +41,8 @@ pub(crate) async fn dispatch(command: Command, context: &Context) -> anyhow::Res
                 _ => ExitCode::Usage,
             }),
         },
-        Command::Sql(arguments) => sql::run(&arguments, context).await,
-        Command::Stream(arguments) => stream::run(&arguments, context).await,
+        Command::Sql(arguments) => Box::pin(sql::run(&arguments, context)).await,
+        Command::Stream(arguments) => Box::pin(stream::run(&arguments, context)).await,
     }
 }
 

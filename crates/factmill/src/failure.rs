@@ -97,7 +97,7 @@ pub(crate) fn report(printer: &Printer, error: &anyhow::Error) -> ExitCode {
     }
     match error.downcast_ref::<Diagnostics>() {
         Some(diagnostics) => printer.diagnostics(diagnostics),
-        None => printer.error(&chain(error.as_ref())),
+        None => printer.error(chain(error.as_ref())),
     }
     code
 }

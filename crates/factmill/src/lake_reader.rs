@@ -13,7 +13,8 @@ pub(crate) async fn open(database_url: &str, location: &LakeLocation) -> Result<
         url: bucket(&location.data_path()),
         store,
     });
-    Lake::connect(database_url, store).await
+    // boxed: connecting with TLS is a large future, and it is part of many others
+    Box::pin(Lake::connect(database_url, store)).await
 }
 
 /// `s3://bucket/` of `s3://bucket/prefix/`.

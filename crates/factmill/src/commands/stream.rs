@@ -141,7 +141,7 @@ impl Run<'_> {
             once: self.arguments.once,
         };
         let mut job = tokio::select! {
-            opened = stream::open(options) => opened.map_err(open_failure)?,
+            opened = Box::pin(stream::open(options)) => opened.map_err(open_failure)?,
             () = self.stop.cancelled() => return Ok(()),
         };
         telling.set(Readiness::Ready);

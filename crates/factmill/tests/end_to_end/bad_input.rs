@@ -345,9 +345,7 @@ fn listed_and_shown(world: &World, letters: &[((i32, i64), Broken)]) -> Result<(
     for ((partition, offset), broken) in letters {
         let letter = listed
             .iter()
-            .find(|letter| {
-                letter["partition"] == partition.to_string() && letter["offset"] == *offset
-            })
+            .find(|letter| letter["partition"] == **partition && letter["offset"] == *offset)
             .with_context(|| format!("{partition} @ {offset} is not listed"))?;
         ensure!(
             letter["reason"] == broken.reason && letter["field"] == json!(broken.field),

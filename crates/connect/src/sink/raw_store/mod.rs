@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use factmill_core::records::Pulled;
 use futures::TryStreamExt;
-use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
+use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::error::Error;
 use mongodb::options::{ClientOptions, ReadConcern};
 use mongodb::{Client, Collection, Database, IndexModel};
@@ -178,12 +178,18 @@ impl RawStore {
     }
 
     /// Makes sure that the stored documents are those that were to be written.
+    ///
+    /// They are asked for by ranges of offsets: servers without much of a planner read the whole
+    /// collection for a list of ids, and compare every document with every id.
     async fn compare(&self, mut wanted: HashMap<String, &[u8]>) -> Result<(), RawStoreError> {
-        let ids: Vec<&String> = wanted.keys().collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let ranges = self.offset_ranges(wanted.values().copied())?;
         let mut stored = self
             .database
             .collection::<RawDocumentBuf>(&self.collection)
-            .find(doc! { "_id": { "$in": ids } })
+            .find(doc! { "$or": ranges })
             .read_concern(ReadConcern::majority())
             .await
             .map_err(|source| self.failed(source))?;
@@ -193,8 +199,11 @@ impl RawStore {
             .map_err(|source| self.failed(source))?
         {
             let id = self.id_of(document.as_bytes())?;
-            if wanted.remove(&id) != Some(document.as_bytes()) {
-                return Err(self.differs(id));
+            match wanted.remove(&id) {
+                Some(same) if same == document.as_bytes() => {}
+                Some(_) => return Err(self.differs(id)),
+                // between two that were taken: this attempt has written it
+                None => {}
             }
         }
         // taken, and yet not there: somebody removes documents while they are written
@@ -204,8 +213,31 @@ impl RawStore {
         }
     }
 
+    /// A filter for each partition that finds these documents by the index over positions.
+    fn offset_ranges<'d>(
+        &self,
+        documents: impl Iterator<Item = &'d [u8]>,
+    ) -> Result<Vec<Document>, RawStoreError> {
+        let mut ranges: HashMap<(String, i32, i32), (i64, i64)> = HashMap::new();
+        for document in documents {
+            let (partition, offset) = position_of(document)
+                .ok_or_else(|| self.answer("a document without its position"))?;
+            let range = ranges.entry(partition).or_insert((offset, offset));
+            *range = (range.0.min(offset), range.1.max(offset));
+        }
+        let filter = |((topic, incarnation, partition), (first, last))| {
+            doc! {
+                "topic": topic,
+                "incarnation": incarnation,
+                "partition": partition,
+                "offset": { "$gte": first, "$lte": last },
+            }
+        };
+        Ok(ranges.into_iter().map(filter).collect())
+    }
+
     fn id_of(&self, document: &[u8]) -> Result<String, RawStoreError> {
-        let raw = mongodb::bson::RawDocument::from_bytes(document);
+        let raw = RawDocument::from_bytes(document);
         let id = raw.ok().and_then(|raw| raw.get_str("_id").ok());
         id.map(str::to_owned)
             .ok_or_else(|| self.answer("a document without a text `_id`"))
@@ -242,6 +274,15 @@ impl RawStore {
             RawStoreError::Request { namespace, source }
         }
     }
+}
+
+/// Topic, incarnation and partition of a document, and its offset.
+fn position_of(document: &[u8]) -> Option<((String, i32, i32), i64)> {
+    let raw = RawDocument::from_bytes(document).ok()?;
+    let topic = raw.get_str("topic").ok()?.to_owned();
+    let number = |name| raw.get_i32(name).ok();
+    let partition = (topic, number("incarnation")?, number("partition")?);
+    Some((partition, raw.get_i64("offset").ok()?))
 }
 
 /// An integer, whichever type the server gave it.

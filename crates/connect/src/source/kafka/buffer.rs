@@ -570,7 +570,10 @@ mod tests {
         let mut buffer = buffer(true);
         buffer.assign([opening(0, Some(0), 0, 3)]);
         buffer.revoke(&[0]);
-        assert!(!buffer.all_done(), "the session was lost with records unread");
+        assert!(
+            !buffer.all_done(),
+            "the session was lost with records unread"
+        );
         buffer.assign([opening(0, Some(0), 0, 3)]);
         assert!(!buffer.all_done());
         buffer.revoke(&[0]);
