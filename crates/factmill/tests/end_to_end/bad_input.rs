@@ -343,9 +343,10 @@ fn listed_and_shown(world: &World, letters: &[((i32, i64), Broken)]) -> Result<(
         .collect::<Result<_, _>>()?;
     ensure!(listed.len() == letters.len(), "{} are listed", listed.len());
     for ((partition, offset), broken) in letters {
+        let number = partition.to_string();
         let letter = listed
             .iter()
-            .find(|letter| letter["partition"] == **partition && letter["offset"] == *offset)
+            .find(|letter| letter["partition"] == number.as_str() && letter["offset"] == *offset)
             .with_context(|| format!("{partition} @ {offset} is not listed"))?;
         ensure!(
             letter["reason"] == broken.reason && letter["field"] == json!(broken.field),
