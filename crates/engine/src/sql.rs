@@ -112,16 +112,22 @@ impl SqlSession {
     /// [`SqlError::Query`] with the place in the text, [`SqlError::Run`] when it cannot start; a
     /// failure while rows are on their way comes with the stream.
     pub async fn query(&self, sql: &str) -> Result<Rows, SqlError> {
-        let rendered = Rendered::verbatim(
-            sql,
-            Location {
-                file: PathBuf::from("query"),
-                line: 1,
-                column: 1,
-            },
-        );
+        let start = Location {
+            file: PathBuf::from("query"),
+            line: 1,
+            column: 1,
+        };
+        self.rendered(&Rendered::verbatim(sql, start)).await
+    }
+
+    /// The same for a query that was rendered from a file; places are those of the file.
+    ///
+    /// # Errors
+    /// As [`SqlSession::query`].
+    pub async fn rendered(&self, rendered: &Rendered) -> Result<Rows, SqlError> {
+        let sql = rendered.text();
         let mut text = Text {
-            sql: &rendered,
+            sql: rendered,
             statement: None,
             relations: &self.relations,
             state: &self.state,

@@ -196,7 +196,7 @@ pub(crate) enum RowFormat {
 Examples:
   factmill sql \"select day_type, count(*) from banking.fct_transactions group by 1\"
   factmill sql \"select * from lake.banking.transactions\" --format csv > transactions.csv
-  factmill sql --file sql/analyses/top_merchants.sql --format json
+  factmill sql --file sql/analyses/busiest_hours.sql --format json
   factmill sql --format parquet --output facts.parquet \"select * from banking.fct_transactions\"
   factmill sql                                  a prompt")]
 pub(crate) struct SqlArgs {

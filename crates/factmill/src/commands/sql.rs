@@ -6,10 +6,12 @@ use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Read, Write};
 use std::path::PathBuf;
 
+use factmill_core::diagnostic::Location;
 use factmill_core::error::ExitCode;
 use factmill_engine::output::{self, Format};
 use factmill_engine::sql::SqlError;
 use factmill_engine::{Memory, Rows, SqlSession};
+use factmill_project::{Project, Rendered};
 use futures::StreamExt;
 
 use super::reading;
@@ -29,6 +31,7 @@ pub(super) async fn run(arguments: &SqlArgs, context: &Context) -> anyhow::Resul
     let target = Target::of(arguments)?;
     let query = query(arguments)?;
     let project = workspace.project()?;
+    let query = query.map(|query| query.rendered(&project)).transpose()?;
     let servers = workspace.servers(Needs::DATA, "factmill sql").await?;
     let answered = async {
         let inputs = reading(&servers.connections()).await?;
@@ -78,37 +81,68 @@ impl Target {
     }
 }
 
+/// A query as it was given.
+struct Query {
+    text: String,
+    /// Its file; one of the project, such as an analysis, may use `ref()` and macros.
+    file: Option<PathBuf>,
+}
+
+impl Query {
+    /// The SQL, without the semicolon at its end.
+    fn rendered(&self, project: &Project) -> Result<Rendered, anyhow::Error> {
+        let text = self.text.trim_end().trim_end_matches(';');
+        if text.trim().is_empty() {
+            return Err(Failure::usage("the query is empty").into());
+        }
+        Ok(match &self.file {
+            Some(file) => project.render_query(text, file)?,
+            None => verbatim(text),
+        })
+    }
+}
+
+/// SQL that was typed.
+fn verbatim(text: &str) -> Rendered {
+    let start = Location {
+        file: PathBuf::from("query"),
+        line: 1,
+        column: 1,
+    };
+    Rendered::verbatim(text, start)
+}
+
 /// The query that was given: as an argument, in a file, on standard input; `None` where a person
 /// sits at a terminal and gave none.
-fn query(arguments: &SqlArgs) -> anyhow::Result<Option<String>> {
+fn query(arguments: &SqlArgs) -> anyhow::Result<Option<Query>> {
+    let typed = |text| Query { text, file: None };
     if let Some(query) = &arguments.query {
-        return Ok(Some(query.clone()));
+        return Ok(Some(typed(query.clone())));
     }
     if let Some(file) = &arguments.file {
         let text = std::fs::read_to_string(file)
             .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
-        return Ok(Some(text));
+        return Ok(Some(Query {
+            text,
+            file: Some(file.clone()),
+        }));
     }
     if std::io::stdin().is_terminal() {
         return Ok(None);
     }
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
-    Ok(Some(text))
+    Ok(Some(typed(text)))
 }
 
 /// Answers one query.
 async fn answer(
     session: &SqlSession,
-    query: &str,
+    query: &Rendered,
     target: &Target,
     printer: &Printer,
 ) -> anyhow::Result<()> {
-    let query = query.trim().trim_end_matches(';');
-    if query.is_empty() {
-        return Err(Failure::usage("the query is empty").into());
-    }
-    let rows = session.query(query).await.map_err(failure)?;
+    let rows = session.rendered(query).await.map_err(failure)?;
     let (rows, cut) = match target.limit {
         None => (rows, None),
         Some(limit) => {

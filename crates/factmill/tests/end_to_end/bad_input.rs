@@ -346,9 +346,7 @@ fn listed_and_shown(world: &World, letters: &[((i32, i64), Broken)]) -> Result<(
         let number = partition.to_string();
         let letter = listed
             .iter()
-            .find(|letter| {
-                letter["partition"].as_str() == Some(number.as_str()) && letter["offset"] == *offset
-            })
+            .find(|letter| letter["partition"] == number.as_str() && letter["offset"] == *offset)
             .with_context(|| format!("{partition} @ {offset} is not listed"))?;
         ensure!(
             letter["reason"] == broken.reason && letter["field"] == json!(broken.field),

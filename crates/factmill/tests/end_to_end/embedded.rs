@@ -109,7 +109,8 @@ async fn warehouse(project: &Path, run: &mut Running) -> Result<Client> {
         ensure!(run.runs()?, "the stream ended:\n{}", run.said()?);
         let state = fs::read_to_string(&state).unwrap_or_default();
         let state: Value = serde_json::from_str(&state).unwrap_or_default();
-        Ok(state["ready"] == true)
+        // what a killed run left means nothing
+        Ok(state["ready"] == true && state["pid"] == run.id())
     })
     .await?;
     let running = factmill_provision::postgres::Running::find(&folder.join("postgres"))?;

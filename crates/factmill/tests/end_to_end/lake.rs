@@ -244,7 +244,7 @@ async fn inlined_and_files(duckdb: &DuckDb, warehouse: &Client) -> Result<()> {
     ensure!(files == large, "{files} files of {large} large epochs");
     let inlined: String = warehouse
         .query_one(
-            "select table_name from lake.ducklake_inlined_data_tables i join lake.ducklake_table t using (table_id) \
+            "select i.table_name from lake.ducklake_inlined_data_tables i join lake.ducklake_table t using (table_id) \
              where t.table_name = 'transactions'",
             &[],
         )

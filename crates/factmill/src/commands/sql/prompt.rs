@@ -4,7 +4,7 @@ use factmill_engine::SqlSession;
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
-use super::{Target, answer};
+use super::{Target, answer, verbatim};
 use crate::failure;
 use crate::workspace::Workspace;
 
@@ -72,7 +72,8 @@ pub(super) async fn run(
                 if line.trim_end().ends_with(';') {
                     let asked = std::mem::take(&mut query);
                     editor.add_history_entry(asked.trim_end())?;
-                    if let Err(error) = answer(session, &asked, target, printer).await {
+                    let typed = verbatim(asked.trim_end().trim_end_matches(';'));
+                    if let Err(error) = answer(session, &typed, target, printer).await {
                         failure::report(printer, &error);
                     }
                 }
