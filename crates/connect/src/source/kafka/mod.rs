@@ -1,8 +1,8 @@
 //! A Kafka topic as a source: read by a consumer group, from positions that the warehouse keeps.
 //!
-//! One thread owns the consumer and polls always ([`poller`]); it fills an arena ([`buffer`]) that
+//! One thread owns the consumer and polls always (`poller`); it fills an arena (`buffer`) that
 //! [`KafkaSource::next`] takes whole. Where reading begins is decided inside the rebalance callback
-//! ([`opening`], [`context`]): records before the stored position are never fetched, and a position
+//! (`opening`, `context`): records before the stored position are never fetched, and a position
 //! that the log does not reach is a gap, told with the ways out ([`Gap`]). Kafka's own offsets are
 //! written afterwards and never read.
 //!
