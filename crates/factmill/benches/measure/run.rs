@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::world::{Place, World};
@@ -22,7 +22,7 @@ pub(crate) struct Factmill {
     pub(crate) commit_phases: CommitPhases,
 }
 
-/// Seconds by phase, as the run's summary tells them.
+/// Seconds by phase, as the run logs them.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Phases {
     pub(crate) pull: f64,
@@ -48,12 +48,22 @@ struct Summary {
     dead_letters: u64,
     epochs: u64,
     peak_rss_bytes: u64,
-    phases: Phases,
+}
+
+/// The phases, as the run logs them at its end.
+fn phases_of(log: &[u8]) -> Result<Phases> {
+    let fields = String::from_utf8_lossy(log)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .map(|mut event| event["fields"].take())
+        .find(|fields| fields["message"] == "seconds by phase")
+        .context("the run did not log its phases")?;
+    Ok(serde_json::from_value(fields)?)
 }
 
 /// Runs it to its end and checks that every event became a fact.
 pub(crate) async fn once(world: &World, place: &Place, events: u64) -> Result<Factmill> {
-    let mut command = world.stream(place, &["--once", "--json"]);
+    let mut command = world.stream(place, &["--once", "--json", "--log-format", "json"]);
     let began = Instant::now();
     let output = tokio::task::spawn_blocking(move || command.output()).await??;
     let seconds = began.elapsed().as_secs_f64();
@@ -92,7 +102,7 @@ pub(crate) async fn once(world: &World, place: &Place, events: u64) -> Result<Fa
         stream_rows_per_second: events as f64 / stream_seconds,
         epochs: summary.epochs,
         peak_rss_bytes: summary.peak_rss_bytes,
-        phases: summary.phases,
+        phases: phases_of(&output.stderr)?,
         commit_phases: CommitPhases {
             positions: told.get(1),
             tables: told.get(2),

@@ -112,6 +112,16 @@ impl Run<'_> {
         server.cancel();
         let summary = watch.summary(&self.job.name);
         drop(watch);
+        let phases = &summary.phases;
+        tracing::info!(
+            pull = phases.pull,
+            decode = phases.decode,
+            transform = phases.transform,
+            side_writes = phases.side_writes,
+            commit = phases.commit,
+            rebuild = phases.rebuild,
+            "seconds by phase"
+        );
         print(printer, &summary, self.arguments.json)?;
         ended
     }

@@ -66,12 +66,14 @@ pub(crate) struct Summary {
     pub(crate) seconds: f64,
     pub(crate) rows_per_second: f64,
     pub(crate) peak_rss_bytes: u64,
+    /// Logged, and no part of the documented JSON line.
+    #[serde(skip)]
     pub(crate) phases: PhaseSeconds,
 }
 
 /// Where the time of a run went, seconds by phase, added up over its epochs. The stages run side by
 /// side, so together the phases are more than the run took.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct PhaseSeconds {
     pub(crate) pull: f64,
     pub(crate) decode: f64,
