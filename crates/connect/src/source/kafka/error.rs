@@ -191,9 +191,9 @@ impl std::error::Error for StoreError {
 /// A stored position that the topic does not reach any more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "topic `{topic}` partition {partition}: {found}; `factmill positions {job} accept-gap` goes on \
-     behind the gap and records it, `factmill positions {job} reset` rebuilds the job's tables from \
-     what is there"
+    "topic `{topic}` partition {partition}: {found}; nothing is skipped in silence: bring the records \
+     back, or let the job begin the partition anew where its file says by removing its stored \
+     position: delete from factmill.positions where job = '{job}' and partition = '{partition}'"
 )]
 pub struct Gap {
     /// The job that reads.
@@ -286,8 +286,7 @@ mod tests {
             "position 5",
             "start 70",
             "end is 90",
-            "factmill positions banking accept-gap",
-            "factmill positions banking reset",
+            "delete from factmill.positions where job = 'banking' and partition = '3'",
         ] {
             assert!(message.contains(part), "{part} in {message}");
         }
