@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(
             csv,
             "transaction_id,timestamp,account_id,customer,amount,tags\n\
-             01234567-89ab-cdef-0123-456789abcdef,2024-01-05T00:00:00.000000Z,\"A, \"\"B\"\"\",\
+             01234567-89ab-cdef-0123-456789abcdef,2024-01-05T00:00:00Z,\"A, \"\"B\"\"\",\
              \"{\"\"customer_id\"\":\"\"C-A, \\\"\"B\\\"\"\"\",\"\"name\"\":\"\"Name of A, \\\"\"B\\\"\"\"\",\"\"city\"\":\"\"Sète\"\"}\",\
              -0.05,\"[\"\"t0\"\"]\"\n"
         );

@@ -220,7 +220,7 @@ async fn what_is_not_delta_safe_is_refused_with_its_place() {
         ),
         (
             "select account_id from STG where amount = (select max(amount) from STG)",
-            "an aggregate in incremental model",
+            "models/m.sql:1:69: a subquery over a relation that changes in",
         ),
         (
             "select account_id from STG\nunion all select day_type from DIM",
@@ -289,7 +289,7 @@ async fn errors_of_all_models_come_at_once_with_place_and_nearest_name() {
         "models/e.sql:2:",
         "models/f.sql:2:3:",
         "models/g.sql:",
-        "models/h.sql:1:20: `now` in model `h` of a stream",
+        "models/h.sql:1:20: `now` in model `h`, which reads a stream",
         "models/i.sql:1:1: model `i` is not a query",
         "models/j.sql:1:8:",
     ] {
