@@ -23,7 +23,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use factmill_core::records::Pulled;
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::error::Error;
 use mongodb::options::{ClientOptions, ReadConcern};
@@ -36,9 +36,6 @@ use document::Batch;
 /// How long the first contact may take, where the URL says nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How many documents are looked up at a time, where they are looked up one by one.
-const LOOKUPS: usize = 16;
-
 /// The server's code for an id that is taken.
 const DUPLICATE_KEY: i32 = 11_000;
 
@@ -49,7 +46,6 @@ pub struct RawStore {
     collection: String,
     namespace: String,
     hosts: String,
-    lookup: Lookup,
 }
 
 impl RawStore {
@@ -73,15 +69,13 @@ impl RawStore {
         let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
         let hosts = hosts.join(",");
         let client = Client::with_options(options).map_err(|_| RawStoreError::Url)?;
-        let mut store = Self {
+        let store = Self {
             database: client.database(database),
             collection: collection.to_owned(),
             namespace: format!("{database}.{collection}"),
             hosts,
-            lookup: Lookup::Ranges,
         };
         store.prepare().await?;
-        store.lookup = store.best_lookup().await?;
         Ok(store)
     }
 
@@ -102,21 +96,6 @@ impl RawStore {
             .await
             .map(|_| ())
             .map_err(|source| self.failed(source))
-    }
-
-    /// What this server finds documents by.
-    async fn best_lookup(&self) -> Result<Lookup, RawStoreError> {
-        let built = self
-            .database
-            .run_command(doc! { "buildInfo": 1 })
-            .await
-            .map_err(|source| self.failed(source))?;
-        let ferretdb_1 = built.contains_key("ferretdbVersion");
-        Ok(if ferretdb_1 {
-            Lookup::Ids
-        } else {
-            Lookup::Ranges
-        })
     }
 
     /// Writes the document of every record, within a partition in the order of offsets. When it
@@ -199,28 +178,32 @@ impl RawStore {
     }
 
     /// Makes sure that the stored documents are those that were to be written.
+    ///
+    /// They are asked for by ranges of offsets: servers without much of a planner read the whole
+    /// collection for a list of ids, and compare every document with every id.
     async fn compare(&self, mut wanted: HashMap<String, &[u8]>) -> Result<(), RawStoreError> {
         if wanted.is_empty() {
             return Ok(());
         }
-        let filters = match self.lookup {
-            Lookup::Ranges => vec![doc! { "$or": self.offset_ranges(wanted.values().copied())? }],
-            Lookup::Ids => wanted.keys().map(|id| doc! { "_id": id }).collect(),
-        };
-        let collection = self.database.collection(&self.collection);
-        let finds = filters
-            .into_iter()
-            .map(|filter| find(collection.clone(), filter));
-        let mut finds = futures::stream::iter(finds).buffer_unordered(LOOKUPS);
-        while let Some(found) = finds.next().await {
-            for document in found.map_err(|source| self.failed(source))? {
-                let id = self.id_of(document.as_bytes())?;
-                match wanted.remove(&id) {
-                    Some(same) if same == document.as_bytes() => {}
-                    Some(_) => return Err(self.differs(id)),
-                    // between two that were taken: this attempt has written it
-                    None => {}
-                }
+        let ranges = self.offset_ranges(wanted.values().copied())?;
+        let mut stored = self
+            .database
+            .collection::<RawDocumentBuf>(&self.collection)
+            .find(doc! { "$or": ranges })
+            .read_concern(ReadConcern::majority())
+            .await
+            .map_err(|source| self.failed(source))?;
+        while let Some(document) = stored
+            .try_next()
+            .await
+            .map_err(|source| self.failed(source))?
+        {
+            let id = self.id_of(document.as_bytes())?;
+            match wanted.remove(&id) {
+                Some(same) if same == document.as_bytes() => {}
+                Some(_) => return Err(self.differs(id)),
+                // between two that were taken: this attempt has written it
+                None => {}
             }
         }
         // taken, and yet not there: somebody removes documents while they are written
@@ -291,28 +274,6 @@ impl RawStore {
             RawStoreError::Request { namespace, source }
         }
     }
-}
-
-/// How documents are found again that are there already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lookup {
-    /// By ranges of offsets, over the index.
-    Ranges,
-    /// One by one: FerretDB 1 uses an index only for a single `_id`, and else reads the whole
-    /// collection.
-    Ids,
-}
-
-/// All documents that a filter finds, as a majority of the servers has them.
-async fn find(
-    collection: Collection<RawDocumentBuf>,
-    filter: Document,
-) -> Result<Vec<RawDocumentBuf>, Error> {
-    let found = collection
-        .find(filter)
-        .read_concern(ReadConcern::majority())
-        .await?;
-    found.try_collect().await
 }
 
 /// Topic, incarnation and partition of a document, and its offset.
