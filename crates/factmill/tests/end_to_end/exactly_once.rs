@@ -12,7 +12,7 @@ use super::banking::Expected;
 use super::world::{World, eventually, read_so_far};
 
 /// Small epochs, so that many commits can be hit.
-const SMALL_EPOCHS: [&str; 2] = ["--set", "trigger.max_rows=500"];
+const SMALL_EPOCHS: [&str; 2] = ["--set", "trigger.max_rows=2000"];
 
 fn stream<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&["stream", "banking"], SMALL_EPOCHS.as_slice(), more].concat()
