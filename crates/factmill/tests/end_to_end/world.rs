@@ -21,7 +21,7 @@ use super::banking::Record;
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// How long anything may take that a test waits for.
-pub(super) const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Servers, a fresh database and a fresh topic.
 pub(super) struct World {
