@@ -17,6 +17,11 @@ pub trait Classified: std::error::Error + Send + Sync + 'static {
 /// A boxed [`Classified`] error.
 pub type BoxedError = Box<dyn Classified>;
 
+/// Boxes an error, for `map_err`.
+pub fn boxed(error: impl Classified) -> BoxedError {
+    Box::new(error)
+}
+
 /// One pull: records and the intervals they cover, owned until committed or dropped.
 ///
 /// A source that has to give a partition away waits until every `Pull` that covers it is gone, so

@@ -19,6 +19,7 @@ mod kafka;
 mod mongo;
 mod outside;
 mod postgres;
+pub mod project;
 mod scratch;
 pub mod toolchain;
 

@@ -60,7 +60,6 @@ async fn records_that_retention_took_are_a_gap() {
             "start 70",
             "end is 100",
             &way_out,
-            "reset",
         ],
     );
 }

@@ -163,7 +163,7 @@ async fn a_raised_generation_stops_the_older_version() {
         .commit(&fixture.epoch(&tables, &generations, 0, 10))
         .await
         .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Fenced);
+    assert_eq!(error.kind(), ErrorKind::Superseded);
     assert!(
         matches!(
             &error,

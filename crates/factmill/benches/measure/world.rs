@@ -1,11 +1,10 @@
 //! Real servers, and the shipped project on a topic and a database of its own.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
-use factmill_testkit::{Kafka, Postgres, TestDatabase, unique_name};
+use anyhow::Result;
+use factmill_testkit::{Kafka, Postgres, TestDatabase, project, unique_name};
 use tempfile::TempDir;
 
 pub(crate) const PARTITIONS: i32 = 4;
@@ -40,7 +39,7 @@ impl World {
         let topic = unique_name("bank-data").replace('_', "-");
         self.kafka.create_topic(&topic, PARTITIONS).await?;
         Ok(Place {
-            folder: project(&topic)?,
+            folder: project::reading(&topic)?,
             database: self.postgres.create_database().await?,
             topic,
         })
@@ -71,39 +70,4 @@ impl World {
             .stdin(Stdio::null());
         command
     }
-}
-
-/// A copy of the shipped project that reads `topic`.
-fn project(topic: &str) -> Result<TempDir> {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let folder = tempfile::tempdir()?;
-    for part in [
-        "dbt_project.yml",
-        "factmill.yml",
-        "jobs",
-        "models",
-        "sql",
-        "data/seeds",
-    ] {
-        copy(&shipped.join(part), &folder.path().join(part))?;
-    }
-    let job = folder.path().join("jobs/banking.yml");
-    let text = fs::read_to_string(&job)?;
-    let (from, to) = ("topic: bank_data", format!("topic: {topic}"));
-    ensure!(text.contains(from), "{} has no `{from}`", job.display());
-    fs::write(&job, text.replace(from, &to))?;
-    Ok(folder)
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    if from.is_file() {
-        fs::create_dir_all(to.parent().context("a file lies in a folder")?)?;
-        fs::copy(from, to)?;
-        return Ok(());
-    }
-    for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
-        let entry = entry?;
-        copy(&entry.path(), &to.join(entry.file_name()))?;
-    }
-    Ok(())
 }

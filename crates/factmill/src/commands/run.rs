@@ -7,7 +7,7 @@ use factmill_connect::sink::postgres::{Swap, Warehouse};
 use factmill_core::diagnostic::Diagnostics;
 use factmill_core::epoch::Reader;
 use factmill_core::error::ExitCode;
-use factmill_core::source::{BoxedError, Classified};
+use factmill_core::source::{BoxedError, Classified, boxed};
 use factmill_core::table::{Table, TableName};
 use factmill_engine::{BatchPlan, Inputs, Memory};
 use factmill_project::{Dependency, Model, Project};
@@ -175,22 +175,14 @@ impl Batch<'_> {
     }
 
     async fn table(&self, index: usize, table: &Table) -> Result<u64, BoxedError> {
-        let rows = self
-            .plan
-            .run(index, &self.inputs)
-            .await
-            .map_err(|error| Box::new(error) as BoxedError)?;
-        let rows = rows
-            .batches
-            .map(|batch| batch.map_err(|error| Box::new(error) as BoxedError));
+        let rows = self.plan.run(index, &self.inputs).await.map_err(boxed)?;
+        let rows = rows.batches.map(|batch| batch.map_err(boxed));
         let reader = self.writers.get(&table.name).unwrap_or(&self.fallback);
         let loaded = self
             .warehouse
             .load_shadow_and_swap(reader, table, rows.boxed(), Swap::Replace)
             .await;
-        loaded
-            .map(|loaded| loaded.rows)
-            .map_err(|error| Box::new(error) as BoxedError)
+        loaded.map(|loaded| loaded.rows).map_err(boxed)
     }
 
     /// Whether a model reads one of `failed`, itself or through views.

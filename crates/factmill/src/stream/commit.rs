@@ -10,7 +10,7 @@ use factmill_connect::sink::postgres::{
 use factmill_core::epoch::{Epoch, Reader};
 use factmill_core::error::{Action, backoff, policy};
 use factmill_core::position::Interval;
-use factmill_core::source::{BoxedError, Classified as _};
+use factmill_core::source::{BoxedError, Classified as _, boxed};
 use factmill_core::table::Table;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -114,16 +114,16 @@ impl Committer {
                 Err(failure) => failure,
             };
             if policy(failure.kind()) != Action::Retry || stop.is_cancelled() {
-                return Err(Box::new(failure));
+                return Err(boxed(failure));
             }
             observer.retrying(&failure, backoff(attempt));
             tokio::select! {
                 () = tokio::time::sleep(backoff(attempt)) => {}
-                () = stop.cancelled() => return Err(Box::new(failure)),
+                () = stop.cancelled() => return Err(boxed(failure)),
             }
             // a file that an attempt wrote may be gone: it was of no use when the attempt failed
             let staged = self.lake.write(&lake.table, &lake.rows).await;
-            changes.lake = self.lake_part(staged.map_err(|error| Box::new(error) as BoxedError)?);
+            changes.lake = self.lake_part(staged.map_err(boxed)?);
         }
     }
 

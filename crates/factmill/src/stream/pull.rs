@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use factmill_connect::decode::{Decoded, Decoder};
 use factmill_core::position::Interval;
-use factmill_core::source::{BoxedError, Pull, Source};
+use factmill_core::source::{BoxedError, Pull, Source, boxed};
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -101,10 +101,10 @@ async fn decode(
         (pull, decoded)
     };
     let (pull, decoded) = tokio::task::spawn_blocking(work).await.map_err(|source| {
-        Box::new(StageLost {
+        boxed(StageLost {
             stage: "decode",
             source,
-        }) as BoxedError
+        })
     })?;
     Ok(DecodedEpoch {
         began,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use factmill_connect::sink::postgres::{Alone, Swap, Warehouse};
 use factmill_core::epoch::{Epoch, Reader};
 use factmill_core::error::{Action, backoff, policy};
-use factmill_core::source::{BoxedError, Classified};
+use factmill_core::source::{BoxedError, boxed};
 use factmill_core::table::Table;
 use factmill_engine::lake::Lake;
 use factmill_engine::{Inputs, StreamPlan};
@@ -270,8 +270,4 @@ impl Builder {
         let alone = self.warehouse.alone(&self.reader, WORK).await;
         alone.map_err(boxed)
     }
-}
-
-fn boxed(error: impl Classified) -> BoxedError {
-    Box::new(error)
 }

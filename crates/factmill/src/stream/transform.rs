@@ -10,7 +10,7 @@ use factmill_connect::sink::lake::{Lake, LakeTableRef, Staged};
 use factmill_connect::sink::raw_store::RawStore;
 use factmill_core::dead_letter::DeadLetter;
 use factmill_core::position::{Interval, SourceName};
-use factmill_core::source::{BoxedError, Classified, InFlight, Pull};
+use factmill_core::source::{BoxedError, Classified, InFlight, Pull, boxed};
 use factmill_core::table::TableChange;
 use factmill_engine::StreamPlan;
 use tokio::sync::mpsc;
@@ -134,7 +134,7 @@ impl Transformer {
         let began = Instant::now();
         if let Some(raw_store) = &self.raw_store {
             let written = raw_store.write(&pull.pulled).await;
-            written.map_err(|error| Box::new(error) as BoxedError)?;
+            written.map_err(boxed)?;
         }
         Ok(began.elapsed())
     }
@@ -148,7 +148,6 @@ async fn timed<T: Send + 'static, E: Classified>(
     let began = Instant::now();
     let done = AbortOnDropHandle::new(tokio::spawn(work))
         .await
-        .map_err(|source| Box::new(StageLost { stage, source }) as BoxedError)?;
-    done.map(|value| (value, began.elapsed()))
-        .map_err(|error| Box::new(error) as BoxedError)
+        .map_err(|source| boxed(StageLost { stage, source }))?;
+    done.map(|value| (value, began.elapsed())).map_err(boxed)
 }

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use tokio_postgres::Client;
 
 use super::banking::Expected;
-use super::world::{World, eventually, read_so_far};
+use super::world::{Running, World, eventually, read_so_far};
 
 /// Small epochs, so that many commits can be hit.
 const SMALL_EPOCHS: [&str; 2] = ["--set", "trigger.max_rows=2000"];
@@ -168,6 +168,18 @@ async fn state(warehouse: &Client) -> Result<(i64, i64)> {
     Ok((row.get(0), row.get(1)))
 }
 
+/// The run reads all 100,000 records, ends in order, and has loaded each once.
+async fn all_is_read_once(world: &World, run: Running) -> Result<()> {
+    let warehouse = world.warehouse().await?;
+    world
+        .read_at_least(&warehouse, 100_000)
+        .await
+        .with_context(|| run.said().unwrap_or_default())?;
+    let (status, said) = run.end()?;
+    ensure!(status.success(), "ended with {status}:\n{said}");
+    each_once(world, &warehouse).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka_dies_and_comes_back_under_load() -> Result<()> {
     let world = World::start().await?;
@@ -181,13 +193,7 @@ async fn kafka_dies_and_comes_back_under_load() -> Result<()> {
     world.read_at_least(&warehouse, 20_000).await?;
     world.kafka.kill()?;
     world.kafka.restart().await?;
-    world
-        .read_at_least(&warehouse, 100_000)
-        .await
-        .with_context(|| run.said().unwrap_or_default())?;
-    let (status, said) = run.end()?;
-    ensure!(status.success(), "ended with {status}:\n{said}");
-    each_once(&world, &warehouse).await
+    all_is_read_once(&world, run).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,14 +209,7 @@ async fn postgres_dies_and_comes_back_under_load() -> Result<()> {
     world.read_at_least(&warehouse, 20_000).await?;
     world.postgres.kill()?;
     world.postgres.restart().await?;
-    let warehouse = world.warehouse().await?;
-    world
-        .read_at_least(&warehouse, 100_000)
-        .await
-        .with_context(|| run.said().unwrap_or_default())?;
-    let (status, said) = run.end()?;
-    ensure!(status.success(), "ended with {status}:\n{said}");
-    each_once(&world, &warehouse).await
+    all_is_read_once(&world, run).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

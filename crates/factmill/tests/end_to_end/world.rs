@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use factmill_testkit::{Kafka, Mongo, Postgres, TestDatabase, unique_name};
+use factmill_testkit::{Kafka, Mongo, Postgres, TestDatabase, project, unique_name};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -339,57 +339,14 @@ pub(super) async fn turn() -> MutexGuard<'static, ()> {
     ONE_AT_A_TIME.lock().await
 }
 
-/// A copy of the shipped project.
-pub(super) fn shipped_project() -> Result<tempfile::TempDir> {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let folder = tempfile::tempdir()?;
-    for part in [
-        "dbt_project.yml",
-        "factmill.yml",
-        "jobs",
-        "models",
-        "sql",
-        "data/seeds",
-    ] {
-        copy(&shipped.join(part), &folder.path().join(part))?;
-    }
-    Ok(folder)
-}
-
 /// A copy of the shipped project that reads a topic of its own.
 fn project_with_topic(topic: &str) -> Result<tempfile::TempDir> {
-    let folder = shipped_project()?;
-    let file = |name| folder.path().join(name);
-    rewrite(
-        &file("jobs/banking.yml"),
-        "topic: bank_data",
-        &format!("topic: {topic}"),
-    )?;
-    // the group forgets a killed process after a second instead of six
-    rewrite(
-        &file("factmill.yml"),
+    let folder = project::reading(topic)?;
+    // the group forgets a killed process after a second instead of ten
+    project::rewrite(
+        &folder.path().join("factmill.yml"),
         r#""${KAFKA_BROKERS:-127.0.0.1:9092}""#,
         r#""${KAFKA_BROKERS}", properties: { session.timeout.ms: "1000", heartbeat.interval.ms: "250" }"#,
     )?;
     Ok(folder)
-}
-
-fn rewrite(file: &Path, from: &str, to: &str) -> Result<()> {
-    let text = fs::read_to_string(file)?;
-    ensure!(text.contains(from), "{} has no `{from}`", file.display());
-    fs::write(file, text.replace(from, to))?;
-    Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    if from.is_file() {
-        fs::create_dir_all(to.parent().context("a file lies in a folder")?)?;
-        fs::copy(from, to)?;
-        return Ok(());
-    }
-    for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
-        let entry = entry?;
-        copy(&entry.path(), &to.join(entry.file_name()))?;
-    }
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use factmill_core::error::ErrorKind;
-use factmill_core::source::{BoxedError, Classified};
+use factmill_core::source::{BoxedError, Classified, boxed};
 use serde_json::Value;
 use tokio_postgres::Transaction;
 
@@ -21,8 +21,7 @@ pub struct LakeEpoch {
 #[async_trait]
 impl LakeChanges for LakeEpoch {
     async fn stage(&self, tx: &Transaction<'_>) -> Result<Value, BoxedError> {
-        let staged = self.lake.stage(tx, &self.staged).await;
-        staged.map_err(|error| -> BoxedError { Box::new(error) })
+        self.lake.stage(tx, &self.staged).await.map_err(boxed)
     }
 }
 
