@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use factmill_provision::process::{Launch, Parting, ServerProcess};
 use factmill_provision::program as commands;
 
@@ -53,9 +53,18 @@ func main() {
 }
 "#;
 
+/// Where the SQLite store says how it asks for an `_id`, how it says it, and how its own index over
+/// `_id` does: SQLite uses an index over an expression only for the very same expression, so that
+/// as it comes, a look-up by `_id` reads the whole collection.
+const ASKS_FOR_ID: (&str, &str, &str) = (
+    "internal/backends/sqlite/metadata/metadata.go",
+    r#"DefaultColumn + "->'$._id'""#,
+    r#"DefaultColumn + `->"_id"`"#,
+);
+
 /// The server's program, built once for the user.
 pub(super) fn program() -> Result<PathBuf> {
-    let folder = toolchain::cached(&format!("ferretdb-{VERSION}-r2"), |folder| {
+    let folder = toolchain::cached(&format!("ferretdb-{VERSION}-r3"), |folder| {
         let go = toolchain::go()?;
         eprintln!("testkit: building FerretDB {VERSION}, about a minute");
         let module = format!(
@@ -67,10 +76,21 @@ pub(super) fn program() -> Result<PathBuf> {
             commands::output(Command::new(&go).args(arguments).current_dir(folder))
         };
         run(&["mod", "tidy"])?;
+        run(&["mod", "vendor"])?;
+        mend(&folder.join("vendor/github.com/FerretDB/FerretDB"))?;
         run(&["build", "-o", "ferretdb", "."])?;
         Ok(())
     })?;
     Ok(folder.join("ferretdb"))
+}
+
+/// Makes look-ups by `_id` use the index, see [`ASKS_FOR_ID`].
+fn mend(ferretdb: &Path) -> Result<()> {
+    let (file, asks, index) = ASKS_FOR_ID;
+    let path = ferretdb.join(file);
+    let source = fs::read_to_string(&path).context("could not read FerretDB's source")?;
+    ensure!(source.contains(asks), "{file} does not say {asks}");
+    fs::write(path, source.replace(asks, index)).context("could not mend FerretDB's source")
 }
 
 pub(super) fn launch(program: &Path, folder: &Path, port: u16) -> Result<ServerProcess> {

@@ -18,12 +18,11 @@ mod error;
 mod json;
 mod number;
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Duration;
 
 use factmill_core::records::Pulled;
-use futures::TryStreamExt;
+use futures::{TryStreamExt, stream};
 use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::error::Error;
 use mongodb::options::{ClientOptions, ReadConcern};
@@ -35,6 +34,9 @@ use document::Batch;
 
 /// How long the first contact may take, where the URL says nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many documents are asked for at once.
+const LOOK_UPS: usize = 32;
 
 /// The server's code for an id that is taken.
 const DUPLICATE_KEY: i32 = 11_000;
@@ -140,11 +142,11 @@ impl RawStore {
         let Ok(errors) = answer.get_array("writeErrors") else {
             return Ok(());
         };
-        let mut taken = HashMap::new();
+        let mut taken = Vec::with_capacity(errors.len());
         for error in errors {
             let range = self.refused_document(error, &command, &ranges)?;
             let document = &command[range];
-            taken.insert(self.id_of(document)?, document);
+            taken.push((self.id_of(document)?, document));
         }
         self.compare(taken).await
     }
@@ -179,61 +181,25 @@ impl RawStore {
 
     /// Makes sure that the stored documents are those that were to be written.
     ///
-    /// They are asked for by ranges of offsets: servers without much of a planner read the whole
-    /// collection for a list of ids, and compare every document with every id.
-    async fn compare(&self, mut wanted: HashMap<String, &[u8]>) -> Result<(), RawStoreError> {
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let ranges = self.offset_ranges(wanted.values().copied())?;
-        let mut stored = self
-            .database
-            .collection::<RawDocumentBuf>(&self.collection)
-            .find(doc! { "$or": ranges })
-            .read_concern(ReadConcern::majority())
+    /// Each is asked for by its id: the one question that every server answers from an index. It
+    /// is rare, after a crash, for what was written and not committed.
+    async fn compare(&self, taken: Vec<(String, &[u8])>) -> Result<(), RawStoreError> {
+        stream::iter(taken.into_iter().map(Ok))
+            .try_for_each_concurrent(LOOK_UPS, async |(id, document)| {
+                let stored = self
+                    .database
+                    .collection::<RawDocumentBuf>(&self.collection)
+                    .find_one(doc! { "_id": &id })
+                    .read_concern(ReadConcern::majority())
+                    .await
+                    .map_err(|source| self.failed(source))?;
+                // taken, and yet not there: somebody removes documents while they are written
+                match stored {
+                    Some(stored) if stored.as_bytes() == document => Ok(()),
+                    _ => Err(self.differs(id)),
+                }
+            })
             .await
-            .map_err(|source| self.failed(source))?;
-        while let Some(document) = stored
-            .try_next()
-            .await
-            .map_err(|source| self.failed(source))?
-        {
-            let id = self.id_of(document.as_bytes())?;
-            match wanted.remove(&id) {
-                Some(same) if same == document.as_bytes() => {}
-                Some(_) => return Err(self.differs(id)),
-                // between two that were taken: this attempt has written it
-                None => {}
-            }
-        }
-        // taken, and yet not there: somebody removes documents while they are written
-        match wanted.into_keys().next() {
-            Some(id) => Err(self.differs(id)),
-            None => Ok(()),
-        }
-    }
-
-    /// A filter for each partition that finds these documents by the index over positions.
-    fn offset_ranges<'d>(
-        &self,
-        documents: impl Iterator<Item = &'d [u8]>,
-    ) -> Result<Vec<Document>, RawStoreError> {
-        let mut ranges: HashMap<(String, i32, i32), (i64, i64)> = HashMap::new();
-        for document in documents {
-            let (partition, offset) = position_of(document)
-                .ok_or_else(|| self.answer("a document without its position"))?;
-            let range = ranges.entry(partition).or_insert((offset, offset));
-            *range = (range.0.min(offset), range.1.max(offset));
-        }
-        let filter = |((topic, incarnation, partition), (first, last))| {
-            doc! {
-                "topic": topic,
-                "incarnation": incarnation,
-                "partition": partition,
-                "offset": { "$gte": first, "$lte": last },
-            }
-        };
-        Ok(ranges.into_iter().map(filter).collect())
     }
 
     fn id_of(&self, document: &[u8]) -> Result<String, RawStoreError> {
@@ -274,15 +240,6 @@ impl RawStore {
             RawStoreError::Request { namespace, source }
         }
     }
-}
-
-/// Topic, incarnation and partition of a document, and its offset.
-fn position_of(document: &[u8]) -> Option<((String, i32, i32), i64)> {
-    let raw = RawDocument::from_bytes(document).ok()?;
-    let topic = raw.get_str("topic").ok()?.to_owned();
-    let number = |name| raw.get_i32(name).ok();
-    let partition = (topic, number("incarnation")?, number("partition")?);
-    Some((partition, raw.get_i64("offset").ok()?))
 }
 
 /// An integer, whichever type the server gave it.
