@@ -13,10 +13,24 @@ pub(crate) fn workspace() -> PathBuf {
 }
 
 /// The `cargo` that runs this task, in the workspace's folder.
+///
+/// It does not learn what `cargo run` told this task of its own package: `ring` is built anew when
+/// that changes, and with it everything that depends on it, DataFusion too.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(workspace());
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(is_of_this_package) {
+            command.env_remove(name);
+        }
+    }
     command
+}
+
+/// Whether Cargo sets this variable for the package that it builds or runs.
+fn is_of_this_package(variable: &str) -> bool {
+    let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+    prefixes.iter().any(|prefix| variable.starts_with(prefix))
 }
 
 /// Shows a command and runs it to its end.
