@@ -181,6 +181,16 @@ async fn a_server_that_is_away_is_named_without_the_password() {
 }
 
 #[tokio::test]
+async fn a_name_that_the_server_refuses_is_a_mistake_in_the_job() {
+    let mongo = Mongo::shared().await.unwrap();
+    let error = RawStore::connect(mongo.url(), "no spaces in names", "transactions")
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration, "{error:?}");
+    assert!(error.to_string().contains("no spaces in names"), "{error}");
+}
+
+#[tokio::test]
 async fn a_server_that_was_killed_is_a_passing_failure() {
     let mongo = Mongo::start().await.unwrap();
     if !mongo.restartable() {

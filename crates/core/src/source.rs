@@ -67,6 +67,10 @@ pub trait Source: Send {
     /// configured bytes. `None` is the end of a bounded read; nothing follows.
     async fn next(&mut self) -> Result<Option<Pull>, BoxedError>;
 
+    /// Waits until waiting makes the next pull no larger: it is as large as the trigger allows, the
+    /// bounded read is at its end, or there is a failure to tell. Cancelling it loses nothing.
+    async fn filled(&mut self);
+
     /// Drops everything read and not committed and begins again at the stored positions.
     async fn rewind(&mut self) -> Result<(), BoxedError>;
 

@@ -23,12 +23,12 @@ fn the_models_of_banking_land_in_its_schema_behind_what_they_read() {
         [
             "banking.dim_date",
             "banking.stg_transactions",
-            "banking.dim_account",
             "banking.dim_customer",
             "banking.dim_merchant",
             "banking.fct_transactions",
             "banking.agg_daily_by_type",
             "banking.agg_hourly_volume",
+            "banking.dim_account",
         ]
     );
     let staging = project.model("stg_transactions").unwrap();

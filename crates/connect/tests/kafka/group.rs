@@ -142,6 +142,11 @@ async fn a_partition_that_was_paused_when_it_was_lost_is_read_on_when_it_comes_b
         first.lag().len() < 4
     })
     .await;
+    // one that joins and is not done with it would leave only when its session expires
+    until("the second source has them", async || {
+        !second.lag().is_empty()
+    })
+    .await;
     drop(second);
     let left = 4_000 - seen.len();
     seen.extend(commit_rows(&mut first, &positions, left).await);

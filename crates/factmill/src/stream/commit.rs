@@ -57,7 +57,7 @@ impl Committer {
         observer: &dyn Observer,
     ) -> Result<EpochReport, BoxedError> {
         let began = Instant::now();
-        let _in_flight = epoch.in_flight;
+        let _held = (epoch.in_flight, epoch.under_way);
         let lake_rows = epoch.lake;
         let mut changes = EpochChanges {
             reader: self.reader.clone(),

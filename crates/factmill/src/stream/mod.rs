@@ -2,8 +2,8 @@
 //!
 //! Three stages run side by side, each at most one epoch ahead of the next, so the pull, decode and
 //! transform of epoch n+1 overlap the commit of epoch n. A stage begins an epoch once the next one
-//! has room for it. What a stage holds is bounded by the trigger's `max_bytes`; without room the
-//! source pauses.
+//! has room for it, and a pull that is not full yet waits until no epoch is under way. What a stage
+//! holds is bounded by the trigger's `max_bytes`; without room the source pauses.
 //!
 //! A failure never cancels a commit half-way: the stage that failed closes its queue, the others
 //! finish what they hold, and [`run`] then decides by [`policy`] whether to begin again at the
@@ -94,12 +94,14 @@ async fn epochs(
     let (decoded, to_transform) = mpsc::channel(1);
     let (transformed, to_commit) = mpsc::channel(1);
     let (committed, _) = broadcast::channel(16);
+    let under_way = pull::UnderWay::none();
 
     let pulls = job.sources.iter_mut().map(|decoding| {
         pull::pull_and_decode(
             decoding,
             decoded.clone(),
             committed.subscribe(),
+            &under_way,
             &stop,
             observer,
         )

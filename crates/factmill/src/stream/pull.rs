@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use factmill_connect::decode::{Decoded, Decoder};
 use factmill_core::position::Interval;
 use factmill_core::source::{BoxedError, Pull, Source, boxed};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::StageLost;
@@ -19,8 +19,39 @@ pub(crate) struct Decoding {
     pub(super) decoder: Arc<dyn Decoder>,
 }
 
+/// How many epochs are between their pull and the end of their commit.
+#[derive(Clone)]
+pub(super) struct UnderWay(Arc<watch::Sender<usize>>);
+
+/// Counts an epoch until it is dropped.
+pub(super) struct Counted(UnderWay);
+
+impl UnderWay {
+    pub(super) fn none() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+
+    fn count(&self) -> Counted {
+        self.0.send_modify(|count| *count += 1);
+        Counted(self.clone())
+    }
+
+    /// Waits until no epoch is under way.
+    async fn idle(&self) {
+        // the sender lives in `self`, so the channel is open
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count -= 1);
+    }
+}
+
 /// An epoch after decoding.
 pub(super) struct DecodedEpoch {
+    pub(super) under_way: Counted,
     /// When its first record was handed over by the source.
     pub(super) began: Instant,
     pub(super) started_at: DateTime<Utc>,
@@ -38,6 +69,7 @@ pub(super) async fn pull_and_decode(
     Decoding { source, decoder }: &mut Decoding,
     next_stage: mpsc::Sender<DecodedEpoch>,
     mut committed: broadcast::Receiver<Arc<[Interval]>>,
+    under_way: &UnderWay,
     stop: &CancellationToken,
     observer: &dyn Observer,
 ) -> Result<(), BoxedError> {
@@ -51,11 +83,12 @@ pub(super) async fn pull_and_decode(
                 acknowledge(source.as_mut(), &intervals, observer).await;
                 continue;
             }
-            next = pull(source.as_mut(), &next_stage, &mut asked) => next?,
+            next = pull(source.as_mut(), &next_stage, under_way, &mut asked) => next?,
         };
         let Some((room, pull)) = next else { break };
         let waited = asked.take().map_or(Duration::ZERO, |asked| asked.elapsed());
-        room.send(decode(Arc::new(pull), decoder.clone(), waited).await?);
+        let under_way = under_way.count();
+        room.send(decode(Arc::new(pull), decoder.clone(), waited, under_way).await?);
     }
     drop(next_stage);
     while let Ok(intervals) = committed.recv().await {
@@ -65,15 +98,22 @@ pub(super) async fn pull_and_decode(
 }
 
 /// The next pull, taken once the next stage has room for it: until then its records stay with the
-/// source, which bounds them. `asked` is set when the wait for the source begins.
+/// source, which bounds them. A pull that could still grow also waits until no epoch is under way:
+/// behind another one its records would wait as long, and for a commit of their own after that.
+/// `asked` is set when the wait for the source begins.
 async fn pull<'a>(
     source: &mut dyn Source,
     next_stage: &'a mpsc::Sender<DecodedEpoch>,
+    under_way: &UnderWay,
     asked: &mut Option<Instant>,
 ) -> Result<Option<(mpsc::Permit<'a, DecodedEpoch>, Pull)>, BoxedError> {
     let Ok(room) = next_stage.reserve().await else {
         return Ok(None);
     };
+    tokio::select! {
+        () = under_way.idle() => {}
+        () = source.filled() => {}
+    }
     asked.get_or_insert_with(Instant::now);
     Ok(source.next().await?.map(|pull| (room, pull)))
 }
@@ -94,6 +134,7 @@ async fn decode(
     pull: Arc<Pull>,
     decoder: Arc<dyn Decoder>,
     waited: Duration,
+    under_way: Counted,
 ) -> Result<DecodedEpoch, BoxedError> {
     let (began, started_at) = (Instant::now(), Utc::now());
     let work = move || {
@@ -107,6 +148,7 @@ async fn decode(
         })
     })?;
     Ok(DecodedEpoch {
+        under_way,
         began,
         started_at,
         pull,

@@ -24,6 +24,9 @@ use super::observe::Observer;
 /// What a process of the job does alone, see [`Warehouse::try_alone`].
 const WORK: &str = "rebuilds";
 
+/// A model's rebuilds take at most one part in this many of the time, however long its history is.
+const ONE_PART_IN: u32 = 10;
+
 /// The job's models that are rebuilt.
 pub(crate) struct Rebuilds {
     builder: Builder,
@@ -145,12 +148,12 @@ impl Rebuilds {
             if self.models[index].due > now || !self.models[index].is_stale(newest) {
                 continue;
             }
-            let rebuild = &self.builder.plan.rebuilds()[index];
-            self.models[index].due = now + rebuild.every;
+            let every = self.builder.plan.rebuilds()[index].every;
             if let Some(alone) = &alone {
                 self.builder.build(index, alone, observer).await?;
                 self.models[index].state = State::BuiltAt(newest);
             }
+            self.models[index].due = now + every.max(now.elapsed() * ONE_PART_IN);
         }
         Ok(())
     }

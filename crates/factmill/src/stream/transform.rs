@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::StageLost;
 use super::observe::{Observer, Phases};
-use super::pull::DecodedEpoch;
+use super::pull::{Counted, DecodedEpoch};
 
 /// Everything an epoch needs before its transaction.
 pub(crate) struct Transformer {
@@ -31,6 +31,7 @@ pub(crate) struct Transformer {
 
 /// An epoch that only its commit is missing to. The records are gone: what they became is here.
 pub(super) struct TransformedEpoch {
+    pub(super) under_way: Counted,
     pub(super) began: Instant,
     pub(super) intervals: Vec<Interval>,
     /// Keeps the partitions until the commit.
@@ -80,6 +81,7 @@ pub(super) async fn transform(
 impl Transformer {
     async fn epoch(&self, epoch: DecodedEpoch) -> Result<TransformedEpoch, BoxedError> {
         let DecodedEpoch {
+            under_way,
             began,
             started_at,
             pull,
@@ -106,6 +108,7 @@ impl Transformer {
             tokio::try_join!(models, lake, self.keep_raw(pull))?;
 
         Ok(TransformedEpoch {
+            under_way,
             began,
             intervals,
             in_flight,

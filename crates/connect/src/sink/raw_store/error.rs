@@ -31,6 +31,18 @@ pub enum RawStoreError {
         /// The driver's reason.
         source: Box<Error>,
     },
+    /// The server takes no database or collection of this name.
+    #[error(
+        "MongoDB at {hosts} does not take the name {namespace}; change `database` and `collection` of the job's `raw_store`"
+    )]
+    Name {
+        /// The hosts of the URL.
+        hosts: String,
+        /// `database.collection`.
+        namespace: String,
+        /// The driver's reason.
+        source: Box<Error>,
+    },
     /// A request failed.
     #[error("writing raw documents to {namespace} failed")]
     Request {
@@ -94,7 +106,9 @@ pub enum RawStoreError {
 impl Classified for RawStoreError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Url | Self::Refused { .. } | Self::TooLarge { .. } => ErrorKind::Configuration,
+            Self::Url | Self::Refused { .. } | Self::Name { .. } | Self::TooLarge { .. } => {
+                ErrorKind::Configuration
+            }
             Self::Unreachable { .. } => ErrorKind::Unreachable,
             Self::NotAcknowledged { .. } => ErrorKind::Transient,
             Self::Request { source, .. } if is_transient(source) => ErrorKind::Transient,
@@ -107,7 +121,7 @@ impl Classified for RawStoreError {
 }
 
 /// Whether the server went away or changes its primary, so that the same write may succeed later.
-fn is_transient(error: &Error) -> bool {
+pub(super) fn is_transient(error: &Error) -> bool {
     // codes of the retryable writes specification: shut down, stepped down, network
     const PASSING: [i32; 13] = [
         6, 7, 89, 91, 134, 189, 262, 9_001, 10_107, 11_600, 11_602, 13_435, 13_436,
@@ -128,11 +142,20 @@ fn is_transient(error: &Error) -> bool {
 pub(super) fn is_refusal(error: &Error) -> bool {
     const UNAUTHORIZED: i32 = 13;
     const AUTHENTICATION_FAILED: i32 = 18;
+    matches!(&*error.kind, DriverErrorKind::Authentication { .. })
+        || code(error).is_some_and(|code| [UNAUTHORIZED, AUTHENTICATION_FAILED].contains(&code))
+}
+
+/// Whether the server takes no database or collection of this name.
+pub(super) fn is_name(error: &Error) -> bool {
+    const INVALID_NAMESPACE: i32 = 73;
+    code(error) == Some(INVALID_NAMESPACE)
+}
+
+/// The code of a command's failure.
+fn code(error: &Error) -> Option<i32> {
     match &*error.kind {
-        DriverErrorKind::Authentication { .. } => true,
-        DriverErrorKind::Command(command) => {
-            [UNAUTHORIZED, AUTHENTICATION_FAILED].contains(&command.code)
-        }
-        _ => false,
+        DriverErrorKind::Command(command) => Some(command.code),
+        _ => None,
     }
 }

@@ -85,12 +85,12 @@ impl RawStore {
         self.database
             .run_command(doc! { "ping": 1 })
             .await
-            .map_err(|source| match error::is_refusal(&source) {
-                true => self.failed(source),
-                false => RawStoreError::Unreachable {
+            .map_err(|source| match error::is_transient(&source) {
+                true => RawStoreError::Unreachable {
                     hosts: self.hosts.clone(),
                     source: Box::new(source),
                 },
+                false => self.failed(source),
             })?;
         let keys = doc! { "topic": 1, "incarnation": 1, "partition": 1, "offset": 1 };
         self.documents()
@@ -228,16 +228,21 @@ impl RawStore {
     }
 
     fn failed(&self, source: Error) -> RawStoreError {
-        let (namespace, source) = (self.namespace.clone(), Box::new(source));
-        if error::is_refusal(&source) {
-            let hosts = self.hosts.clone();
-            RawStoreError::Refused {
+        let (hosts, namespace) = (self.hosts.clone(), self.namespace.clone());
+        let (refused, name) = (error::is_refusal(&source), error::is_name(&source));
+        let source = Box::new(source);
+        match (refused, name) {
+            (true, _) => RawStoreError::Refused {
                 hosts,
                 namespace,
                 source,
-            }
-        } else {
-            RawStoreError::Request { namespace, source }
+            },
+            (_, true) => RawStoreError::Name {
+                hosts,
+                namespace,
+                source,
+            },
+            _ => RawStoreError::Request { namespace, source },
         }
     }
 }

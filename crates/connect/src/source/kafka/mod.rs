@@ -121,7 +121,7 @@ impl KafkaSource {
             return Err(None);
         };
         let due = Instant::from_std(since + self.read.max_wait);
-        if due > Instant::now() && !state.buffer.is_full() && !state.buffer.all_done() {
+        if due > Instant::now() && !state.is_filled() {
             return Err(Some(due));
         }
         let Some(taken) = state.buffer.take() else {
@@ -183,6 +183,16 @@ impl Source for KafkaSource {
                     let _ = tokio::time::timeout_at(until, readable).await;
                 }
             }
+        }
+    }
+
+    async fn filled(&mut self) {
+        loop {
+            let readable = self.shared.readable.notified();
+            if self.shared.lock().is_filled() {
+                return;
+            }
+            readable.await;
         }
     }
 

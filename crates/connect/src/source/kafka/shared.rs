@@ -38,6 +38,11 @@ pub(super) struct State {
 }
 
 impl State {
+    /// Whether waiting makes the next pull no larger.
+    pub(super) fn is_filled(&self) -> bool {
+        self.ended || self.buffer.is_full() || self.buffer.all_done()
+    }
+
     /// Whether pulls in flight cover one of the partitions.
     fn covers(&self, numbers: &[i32]) -> bool {
         numbers
