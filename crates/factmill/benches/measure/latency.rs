@@ -22,7 +22,7 @@ use super::world::{PARTITIONS, Place, World};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two questions of the reader.
-const PAUSE: Duration = Duration::from_micros(500);
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// What is sent.
 #[derive(Debug, Clone, Copy)]

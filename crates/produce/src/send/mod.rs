@@ -74,7 +74,7 @@ impl ProduceConfig {
     fn producer_client(&self) -> ClientConfig {
         let is_flood = self.burst > 0 || matches!(self.rate, Rate::Max);
         let mut client = ClientConfig::new();
-        client.set("linger.ms", if is_flood { "20" } else { "2" });
+        client.set("linger.ms", if is_flood { "20" } else { "5" });
         client.set("batch.size", "1000000");
         client.set("batch.num.messages", "10000");
         client.set("compression.type", "lz4");

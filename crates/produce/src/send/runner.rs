@@ -1,5 +1,6 @@
 //! The loop that asks for events and hands them to librdkafka.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
@@ -19,9 +20,8 @@ use crate::rate::{Pacer, Rate};
 const SLICE: Duration = Duration::from_millis(50);
 /// The wait for room in a full queue, or in a partition that holds much unread.
 const SHORT: Duration = Duration::from_millis(2);
-/// librdkafka waits in whole milliseconds; for less its binding would spin. A fast rate is kept by
-/// the millisecond, with several events in each.
-const POLL_GRAIN: Duration = Duration::from_millis(1);
+/// A fast rate is kept by the millisecond, with several events in each.
+const GRAIN: Duration = Duration::from_millis(1);
 /// Delivery reports are served after so many events at the latest.
 const SERVE_EVERY: u64 = 256;
 /// What was sent has so long to be acknowledged after cancellation.
@@ -188,7 +188,7 @@ impl Runner {
         let begun = Instant::now();
         while !cancel.is_cancelled() {
             let left = time.saturating_sub(begun.elapsed());
-            if left < POLL_GRAIN {
+            if left < GRAIN {
                 break;
             }
             let whole_grains = Duration::from_millis(left.min(SLICE).as_millis() as u64);
@@ -197,13 +197,25 @@ impl Runner {
         Ok(())
     }
 
-    /// Serves delivery reports for `time`, ends the run when one of them failed, tells the progress.
+    /// Sleeps for `time`, serves the delivery reports that are there, ends the run when one of them
+    /// failed, tells the progress.
+    ///
+    /// It does not wait within `poll`, which keeps a core busy for the last millisecond of its time.
     fn look_around(
         &mut self,
         time: Duration,
         progress: &mut impl FnMut(&Progress),
     ) -> Result<(), ProduceError> {
-        self.producer.poll(time);
+        if !time.is_zero() {
+            thread::sleep(time);
+        }
+        loop {
+            let before = self.producer.context().acknowledged();
+            self.producer.poll(Duration::ZERO);
+            if self.producer.context().acknowledged() == before {
+                break;
+            }
+        }
         if let Some(source) = self.producer.context().failure() {
             return Err(self.delivery_error(source));
         }
