@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, BooleanBufferBuilder, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, UInt32Array,
 };
 use datafusion::arrow::compute::{filter_record_batch, take_record_batch};
 use datafusion::arrow::datatypes::{DataType, Int16Type, Int32Type, Int64Type};
@@ -32,27 +32,27 @@ pub(crate) fn newest_by_key(
         .map(|row| (keys.prefix(row), row as u32))
         .collect();
     sorted.sort_unstable_by(|&(left_prefix, left), &(right_prefix, right)| {
-        let (left, right) = (left as usize, right as usize);
         left_prefix
             .cmp(&right_prefix)
-            .then_with(|| keys.compare_rest(left, right))
-            .then_with(|| newest_first(order, left, right))
+            .then_with(|| keys.compare_rest(left as usize, right as usize))
+            .then_with(|| left.cmp(&right))
     });
-    sorted.dedup_by(|&mut (later_prefix, later), &mut (first_prefix, first)| {
-        later_prefix == first_prefix && keys.compare_rest(later as usize, first as usize).is_eq()
+    // Among rows of one key, the sort kept the order in which they came: of those with equal orders,
+    // which only a join makes, the first one stays.
+    sorted.dedup_by(|&mut (later_prefix, later), (first_prefix, newest)| {
+        let same = later_prefix == *first_prefix
+            && keys.compare_rest(later as usize, *newest as usize).is_eq();
+        if same && order.value(later as usize) > order.value(*newest as usize) {
+            *newest = later;
+        }
+        same
     });
     let indices = UInt32Array::from_iter_values(sorted.into_iter().map(|(_, row)| row));
     take_record_batch(rows, &indices)
 }
 
-/// Rows of one record have different orders unless a join multiplied them; then the one that came
-/// first stays.
-fn newest_first(order: &BinaryArray, left: usize, right: usize) -> Ordering {
-    order
-        .value(right)
-        .cmp(order.value(left))
-        .then_with(|| left.cmp(&right))
-}
+/// How many bytes of a key are compared as one number.
+const PREFIX: usize = 16;
 
 /// Keys whose first sixteen bytes decide most comparisons.
 enum Keys<'a> {
@@ -106,7 +106,12 @@ impl<'a> Keys<'a> {
     fn compare_rest(&self, left: usize, right: usize) -> Ordering {
         match self {
             Self::Short(_) => Ordering::Equal,
-            Self::Text(..) | Self::Rows(_) => self.bytes(left).cmp(self.bytes(right)),
+            Self::Text(..) | Self::Rows(_) => {
+                let (left, right) = (self.bytes(left), self.bytes(right));
+                beyond_prefix(left)
+                    .cmp(beyond_prefix(right))
+                    .then_with(|| left.len().cmp(&right.len()))
+            }
         }
     }
 
@@ -131,10 +136,14 @@ fn whole<T: Copy + Into<i128>>(values: &[T]) -> Keys<'static> {
     )
 }
 
+fn beyond_prefix(bytes: &[u8]) -> &[u8] {
+    &bytes[bytes.len().min(PREFIX)..]
+}
+
 /// The first sixteen bytes as a number that compares as they do; short ones are padded with zeros.
 fn first_sixteen(bytes: &[u8]) -> u128 {
-    let mut first = [0; 16];
-    let length = bytes.len().min(16);
+    let mut first = [0; PREFIX];
+    let length = bytes.len().min(PREFIX);
     first[..length].copy_from_slice(&bytes[..length]);
     u128::from_be_bytes(first)
 }

@@ -19,7 +19,7 @@ use super::{SourceInput, StaticTable, StreamPlan};
 use crate::error::Work;
 use crate::graph::Graph;
 use crate::maintenance::{Choice, choose, declared};
-use crate::placeholder::{Relation, bind};
+use crate::placeholder::{Relation, bind, relations};
 use crate::rows::with_schema;
 use crate::session::{self, Memory};
 
@@ -153,13 +153,27 @@ impl Compiler<'_> {
                 let rows = self.compute(&choice).await?;
                 return self.unchanging(choice.table, rows);
             }
-            Maintenance::Rebuild { every } => self.rebuilds.push(Rebuild {
-                table: index,
-                every,
-                work: Work::model(&choice.table.model),
-                plan: choice.plan,
-                schema: choice.schema,
-            }),
+            Maintenance::Rebuild { every } => {
+                let read = relations(&choice.plan)?;
+                let reads = |rebuild: &Rebuild| {
+                    let name = &self.tables[rebuild.table].name;
+                    read.iter()
+                        .any(|relation| matches!(relation, Relation::Table(read) if read == name))
+                };
+                self.rebuilds.push(Rebuild {
+                    table: index,
+                    every,
+                    reads: (0..self.rebuilds.len())
+                        .filter(|before| reads(&self.rebuilds[*before]))
+                        .collect(),
+                    reads_lake: read
+                        .iter()
+                        .any(|relation| !matches!(relation, Relation::Table(_))),
+                    work: Work::model(&choice.table.model),
+                    plan: choice.plan,
+                    schema: choice.schema,
+                });
+            }
             Maintenance::Append | Maintenance::Upsert { .. } => {
                 let plan = bind(choice.plan, &mut |relation| self.bound(relation))?;
                 let work = Work::model(&choice.table.model);

@@ -20,6 +20,10 @@ pub struct Rebuild {
     pub table: usize,
     /// The least time between the starts of two rebuilds.
     pub every: Duration,
+    /// The rebuilds whose tables it reads, by their place in [`StreamPlan::rebuilds`].
+    pub reads: Vec<usize>,
+    /// Whether it reads a source, so that [`Inputs`] need a lake.
+    pub reads_lake: bool,
     pub(super) work: Work,
     pub(super) plan: LogicalPlan,
     pub(super) schema: SchemaRef,

@@ -12,7 +12,7 @@ use factmill_core::source::{BoxedError, boxed};
 use factmill_core::table::Table;
 use factmill_engine::lake::Lake;
 use factmill_engine::{Inputs, StreamPlan};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -188,11 +188,21 @@ impl Rebuilds {
             return Ok(());
         }
         let alone = self.builder.alone().await?;
-        for index in 0..self.models.len() {
-            if self.models[index].is_stale(newest) {
-                self.builder.build(index, &alone, observer).await?;
+        let mut left: Vec<usize> = (0..self.models.len())
+            .filter(|index| self.models[*index].is_stale(newest))
+            .collect();
+        while !left.is_empty() {
+            let (now, later) = self.builder.split_ready(&left);
+            let builds = now
+                .iter()
+                .map(|index| self.builder.build(*index, &alone, observer));
+            let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+            let builds = stream::iter(builds).buffer_unordered(at_once);
+            builds.try_collect::<()>().await?;
+            for index in now {
                 self.models[index].state = State::BuiltAt(newest);
             }
+            left = later;
         }
         Ok(())
     }
@@ -221,6 +231,15 @@ struct Builder {
 }
 
 impl Builder {
+    /// Those that read none of the others, and the rest.
+    fn split_ready(&self, rebuilds: &[usize]) -> (Vec<usize>, Vec<usize>) {
+        let waits = |index: &usize| {
+            let reads = &self.plan.rebuilds()[*index].reads;
+            reads.iter().any(|read| rebuilds.contains(read))
+        };
+        rebuilds.iter().partition(|index| !waits(index))
+    }
+
     /// Computes the plan's rebuild at `index` from what is committed now and puts the rows in the
     /// place of the old ones. Two processes must not do it at the same time: the one that read
     /// earlier could end later.
@@ -250,8 +269,12 @@ impl Builder {
     async fn compute_and_swap(&self, index: usize) -> Result<u64, BoxedError> {
         let rebuild = &self.plan.rebuilds()[index];
         let table: &Table = &self.plan.tables()[rebuild.table];
+        let lake = match rebuild.reads_lake {
+            true => Some(self.lake.newest().await.map_err(boxed)?),
+            false => None,
+        };
         let inputs = Inputs {
-            lake: Some(self.lake.newest().await.map_err(boxed)?),
+            lake,
             warehouse: Arc::new(self.warehouse.clone()),
         };
         let rows = self.plan.rebuild(rebuild, &inputs).await.map_err(boxed)?;

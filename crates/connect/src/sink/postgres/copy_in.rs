@@ -11,8 +11,9 @@ use super::encode::{HEADER, RowEncoder, TRAILER};
 use super::error::WarehouseError;
 
 /// Rows are sent in pieces of about this many bytes: large enough that a piece costs nothing
-/// beside its rows, small enough to stay in the processor's cache.
-const PIECE: usize = 128 * 1024;
+/// beside its rows, small enough to stay in the processor's cache and, with its slack, below the
+/// size from which on the allocator gets fresh pages of the system for every block.
+const PIECE: usize = 96 * 1024;
 /// Room for one row beyond a full piece, so that the buffer seldom grows.
 const SLACK: usize = 16 * 1024;
 
