@@ -22,7 +22,7 @@ pub(crate) use open::{OpenError, StreamOptions, open};
 use std::time::Instant;
 
 use factmill_core::error::{Action, ErrorKind, backoff, policy};
-use factmill_core::source::BoxedError;
+use factmill_core::source::{BoxedError, boxed};
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -56,7 +56,7 @@ pub(crate) async fn run(
             return if shutdown.is_cancelled() {
                 Ok(())
             } else {
-                job.rebuilds.finish(shutdown, observer).await
+                finish(job, shutdown, observer).await
             };
         };
         failures = if began.elapsed() > STEADY {
@@ -78,6 +78,24 @@ pub(crate) async fn run(
             decoding.source.rewind().await?;
         }
     }
+}
+
+/// Ends a bounded read: rebuilds what is not current, while the sources take their leave.
+async fn finish(
+    job: &mut Job,
+    shutdown: &CancellationToken,
+    observer: &dyn Observer,
+) -> Result<(), BoxedError> {
+    let sources = std::mem::take(&mut job.sources);
+    let leaving = tokio::task::spawn_blocking(move || drop(sources));
+    let rebuilt = job.rebuilds.finish(shutdown, observer).await;
+    leaving.await.map_err(|source| {
+        boxed(StageLost {
+            stage: "pull",
+            source,
+        })
+    })?;
+    rebuilt
 }
 
 /// A run that lasted this long without a failure begins its count of failures anew.

@@ -27,6 +27,10 @@ const WORK: &str = "rebuilds";
 /// A model's rebuilds take at most one part in this many of the time, however long its history is.
 const ONE_PART_IN: u32 = 10;
 
+/// How many models are rebuilt at once when nothing else is under way: more are no faster on few
+/// cores and hold more memory.
+const AT_ONCE: usize = 2;
+
 /// The job's models that are rebuilt.
 pub(crate) struct Rebuilds {
     builder: Builder,
@@ -196,8 +200,7 @@ impl Rebuilds {
             let builds = now
                 .iter()
                 .map(|index| self.builder.build(*index, &alone, observer));
-            let at_once = std::thread::available_parallelism().map_or(1, usize::from);
-            let builds = stream::iter(builds).buffer_unordered(at_once);
+            let builds = stream::iter(builds).buffer_unordered(AT_ONCE);
             builds.try_collect::<()>().await?;
             for index in now {
                 self.models[index].state = State::BuiltAt(newest);
