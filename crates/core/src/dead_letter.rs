@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::position::{Incarnation, PartitionId};
+use crate::position::{Incarnation, PartitionId, SourceName};
+use crate::records::Pulled;
 
 /// Why a record was quarantined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,4 +77,45 @@ pub struct DeadLetter {
     pub payload: Option<Vec<u8>>,
     /// The record's headers in their order; a header may come more than once.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl DeadLetter {
+    /// The record at `index` of what was pulled of `source`, whole.
+    ///
+    /// # Panics
+    /// When `index` is not below the number of records.
+    pub fn of(
+        source: &SourceName,
+        pulled: &Pulled,
+        index: usize,
+        reason: Reason,
+        field: Option<String>,
+        detail: String,
+    ) -> Self {
+        let records = &pulled.records;
+        let partition = &pulled.partitions[records.partitions[index] as usize];
+        let headers = records.headers.get(index);
+        Self {
+            partition: PartitionId {
+                source: source.clone(),
+                partition: partition.id.partition.clone(),
+            },
+            incarnation: partition.incarnation.clone(),
+            offset: records.offsets[index],
+            timestamp: records.timestamps[index],
+            reason,
+            field,
+            detail,
+            key: records.keys.get(index).map(<[u8]>::to_vec),
+            payload: records.payloads.get(index).map(<[u8]>::to_vec),
+            headers: headers
+                .map(|(name, value)| {
+                    (
+                        String::from_utf8_lossy(name).into_owned(),
+                        value.map(<[u8]>::to_vec),
+                    )
+                })
+                .collect(),
+        }
+    }
 }

@@ -151,6 +151,17 @@ pub struct Pulled {
     pub records: Records,
 }
 
+impl Pulled {
+    /// The index of a record by its partition's number and its offset.
+    pub fn index_of(&self, number: i32, offset: i64) -> Option<usize> {
+        let records = &self.records;
+        (0..records.len()).find(|&index| {
+            let partition = &self.partitions[records.partitions[index] as usize];
+            records.offsets[index] == offset && partition.number == number
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

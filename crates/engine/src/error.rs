@@ -1,8 +1,14 @@
 //! Failures of a model on data.
 
 use datafusion::error::DataFusionError;
+use factmill_core::dead_letter::Reason;
 use factmill_core::error::ErrorKind;
 use factmill_core::source::Classified;
+
+/// Bytes of text in a key. An entry of a B-tree index is at most 2,704 bytes, a third of a page, its
+/// headers and what aligns them included (`BTMaxItemSize`); that a text may be compressed there is
+/// not counted on.
+pub(crate) const LONGEST_KEY: usize = 2_600;
 
 /// What was being computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +55,22 @@ pub enum ModelError {
         model: Work,
         /// The column of its `unique_key`.
         column: String,
+    },
+    /// A row without a value in a column that is declared `not_null`.
+    #[error("{model} has a row whose column `{column}` is null, which is declared not_null")]
+    NullNotAllowed {
+        /// What was computed.
+        model: Work,
+        /// The column.
+        column: String,
+    },
+    /// A key that no index of Postgres takes.
+    #[error("{model} has a key of {bytes} bytes, an index of Postgres takes at most {LONGEST_KEY}")]
+    LongKey {
+        /// What was computed.
+        model: Work,
+        /// Bytes of its texts.
+        bytes: usize,
     },
     /// Not enough memory or disk; no record is to blame.
     #[error(
@@ -114,11 +136,26 @@ impl ModelError {
         }
     }
 
+    /// Why a record is set aside that alone makes it fail, and the column at fault; `None` where no
+    /// record is to blame.
+    pub fn blames_a_record(&self) -> Option<(Reason, Option<&str>)> {
+        match self {
+            Self::Value { .. } => Some((Reason::ModelFailed, None)),
+            Self::NullKey { column, .. } | Self::NullNotAllowed { column, .. } => {
+                Some((Reason::ConstraintFailed, Some(column)))
+            }
+            Self::LongKey { .. } => Some((Reason::ConstraintFailed, None)),
+            Self::Resources { .. } | Self::Input { .. } | Self::Engine { .. } => None,
+        }
+    }
+
     /// What failed.
     pub fn work(&self) -> &Work {
         match self {
             Self::Value { model, .. }
             | Self::NullKey { model, .. }
+            | Self::NullNotAllowed { model, .. }
+            | Self::LongKey { model, .. }
             | Self::Resources { model, .. }
             | Self::Input { model, .. }
             | Self::Engine { model, .. } => model,
@@ -129,7 +166,10 @@ impl ModelError {
 impl Classified for ModelError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Value { .. } | Self::NullKey { .. } => ErrorKind::Model,
+            Self::Value { .. }
+            | Self::NullKey { .. }
+            | Self::NullNotAllowed { .. }
+            | Self::LongKey { .. } => ErrorKind::Model,
             Self::Resources { .. } | Self::Engine { .. } => ErrorKind::Internal,
             Self::Input { kind, .. } => *kind,
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use factmill_core::dead_letter::{DeadLetter, Reason};
-use factmill_core::position::{PartitionId, SourceName};
+use factmill_core::position::SourceName;
 use factmill_core::records::Pulled;
 use factmill_core::source_schema::{ColumnOrigin, SourceColumn, SourceSchema};
 
@@ -160,7 +160,12 @@ impl Decoder for JsonDecoder {
                     rows.columns
                         .iter_mut()
                         .for_each(|column| column.truncate(count));
-                    dead_letters.push(dead_letter(source, pulled, index, rejection));
+                    let Rejection {
+                        reason,
+                        field,
+                        detail,
+                    } = rejection;
+                    dead_letters.push(DeadLetter::of(source, pulled, index, reason, field, detail));
                 }
             }
         }
@@ -271,37 +276,4 @@ fn provenance(pulled: &Pulled, loaded: &[usize]) -> [ArrayRef; 4] {
             loaded.iter().map(|index| records.offsets[*index]),
         )),
     ]
-}
-
-fn dead_letter(
-    source: &SourceName,
-    pulled: &Pulled,
-    index: usize,
-    rejection: Rejection,
-) -> DeadLetter {
-    let records = &pulled.records;
-    let partition = &pulled.partitions[records.partitions[index] as usize];
-    let headers = records.headers.get(index);
-    DeadLetter {
-        partition: PartitionId {
-            source: source.clone(),
-            partition: partition.id.partition.clone(),
-        },
-        incarnation: partition.incarnation.clone(),
-        offset: records.offsets[index],
-        timestamp: records.timestamps[index],
-        reason: rejection.reason,
-        field: rejection.field,
-        detail: rejection.detail,
-        key: records.keys.get(index).map(<[u8]>::to_vec),
-        payload: records.payloads.get(index).map(<[u8]>::to_vec),
-        headers: headers
-            .map(|(name, value)| {
-                (
-                    String::from_utf8_lossy(name).into_owned(),
-                    value.map(<[u8]>::to_vec),
-                )
-            })
-            .collect(),
-    }
 }

@@ -177,9 +177,21 @@ impl Compiler<'_> {
             Maintenance::Append | Maintenance::Upsert { .. } => {
                 let plan = bind(choice.plan, &mut |relation| self.bound(relation))?;
                 let work = Work::model(&choice.table.model);
-                let compiled =
-                    CompiledModel::new(self.state, work, index, choice.key, choice.schema, &plan)
-                        .await?;
+                let columns = choice.table.columns.iter().enumerate();
+                let not_null = columns
+                    .filter(|(_, column)| column.not_null)
+                    .map(|(index, _)| index)
+                    .collect();
+                let compiled = CompiledModel::new(
+                    self.state,
+                    work,
+                    index,
+                    choice.key,
+                    not_null,
+                    choice.schema,
+                    &plan,
+                )
+                .await?;
                 self.models.push(compiled);
             }
         }

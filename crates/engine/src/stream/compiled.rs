@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use datafusion::arrow::array::AsArray;
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
@@ -17,7 +18,7 @@ use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::{ExecutionPlan, collect};
 
 use super::epoch_rows::EpochScan;
-use crate::error::{ModelError, Work};
+use crate::error::{LONGEST_KEY, ModelError, Work};
 use crate::newest::{check_keys, newest_by_key};
 use crate::rows::with_schema;
 
@@ -34,6 +35,8 @@ pub(super) struct CompiledModel {
     /// Columns of the `unique_key`, whose newest rows are kept; empty where all rows are. The order
     /// of records is then the last column.
     key: Vec<usize>,
+    /// Columns that are declared `not_null`.
+    not_null: Vec<usize>,
     schema: SchemaRef,
     plan: Arc<dyn ExecutionPlan>,
     runs: AtomicU64,
@@ -45,6 +48,7 @@ impl CompiledModel {
         work: Work,
         table: usize,
         key: Vec<usize>,
+        not_null: Vec<usize>,
         schema: SchemaRef,
         plan: &LogicalPlan,
     ) -> Result<Self> {
@@ -56,6 +60,7 @@ impl CompiledModel {
             work,
             table,
             key,
+            not_null,
             schema,
             plan,
             runs: AtomicU64::new(0),
@@ -78,6 +83,9 @@ impl CompiledModel {
         let failed = |error: datafusion::arrow::error::ArrowError| {
             ModelError::running(&self.work, error.into())
         };
+        for batch in batches {
+            self.check_nulls(batch)?;
+        }
         let batches = batches
             .iter()
             .map(|batch| with_schema(batch, &self.schema))
@@ -90,8 +98,45 @@ impl CompiledModel {
         if self.key.is_empty() {
             return Ok(rows);
         }
-        check_keys(&rows, &self.key, &self.work)?;
+        self.check_length_of_keys(&rows)?;
         newest_by_key(&rows, &self.key, self.schema.fields().len() - 1).map_err(failed)
+    }
+
+    /// What the table would refuse: a null in its key, or where `not_null` is declared.
+    fn check_nulls(&self, rows: &RecordBatch) -> std::result::Result<(), ModelError> {
+        check_keys(rows, &self.key, &self.work)?;
+        let empty = self
+            .not_null
+            .iter()
+            .find(|index| rows.column(**index).logical_null_count() > 0);
+        match empty {
+            Some(index) => Err(ModelError::NullNotAllowed {
+                model: self.work.clone(),
+                column: self.schema.field(*index).name().clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// What the index of the table's key would refuse.
+    fn check_length_of_keys(&self, rows: &RecordBatch) -> std::result::Result<(), ModelError> {
+        let texts = self
+            .key
+            .iter()
+            .filter_map(|index| rows.column(*index).as_string_opt::<i32>());
+        let mut lengths = vec![0; rows.num_rows()];
+        for text in texts {
+            for (length, offsets) in lengths.iter_mut().zip(text.value_offsets().windows(2)) {
+                *length += (offsets[1] - offsets[0]) as usize;
+            }
+        }
+        match lengths.into_iter().find(|length| *length > LONGEST_KEY) {
+            Some(bytes) => Err(ModelError::LongKey {
+                model: self.work.clone(),
+                bytes,
+            }),
+            None => Ok(()),
+        }
     }
 
     /// The plan, ready to run once more.

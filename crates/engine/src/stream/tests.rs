@@ -4,6 +4,7 @@
     reason = "a failed unwrap is a failed test"
 )]
 use datafusion::arrow::util::pretty::pretty_format_batches;
+use factmill_core::dead_letter::Reason;
 use factmill_core::table::Maintenance;
 use factmill_project::{Materialized, Model};
 
@@ -325,7 +326,7 @@ async fn a_stated_maintenance_must_be_the_one_that_is_chosen() {
 }
 
 #[tokio::test]
-async fn values_and_null_keys_that_fail_name_the_model() {
+async fn values_and_keys_that_fail_name_the_model() {
     let divides = model(
         "ratio",
         Materialized::Incremental,
@@ -342,6 +343,17 @@ async fn values_and_null_keys_that_fail_name_the_model() {
     let message = run(event(1, 0, "N", 500, 0)).await.unwrap_err().to_string();
     assert!(
         message.contains("model `ratio` has a row whose key column `account_id` is null"),
+        "{message}"
+    );
+    let long = "A".repeat(3_000);
+    let failure = run(event(1, 0, &long, 500, 0)).await.unwrap_err();
+    assert_eq!(
+        failure.blames_a_record(),
+        Some((Reason::ConstraintFailed, None))
+    );
+    let message = failure.to_string();
+    assert!(
+        message.contains("model `ratio` has a key of 3000 bytes"),
         "{message}"
     );
 }

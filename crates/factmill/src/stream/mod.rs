@@ -13,6 +13,7 @@ mod commit;
 pub(crate) mod observe;
 mod open;
 mod pull;
+mod quarantine;
 mod rebuild;
 mod transform;
 

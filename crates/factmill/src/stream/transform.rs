@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
-use factmill_connect::sink::lake::{Lake, LakeTableRef, Staged};
+use factmill_connect::sink::lake::{Lake, LakeError, LakeTableRef, Staged};
 use factmill_connect::sink::raw_store::RawStore;
 use factmill_core::dead_letter::DeadLetter;
 use factmill_core::position::{Interval, SourceName};
@@ -19,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::StageLost;
 use super::observe::{Observer, Phases};
 use super::pull::{Counted, DecodedEpoch};
+use super::quarantine;
 
 /// Everything an epoch needs before its transaction.
 pub(crate) struct Transformer {
@@ -97,16 +98,23 @@ impl Transformer {
         let (rows, table) = (decoded.rows, self.lake_tables[&pull.source].clone());
 
         let models = timed("transform", {
-            let (plan, source, rows) = (self.plan.clone(), pull.source.clone(), rows.clone());
-            async move { plan.transform(vec![(source, rows)]).await }
+            let (plan, pull, rows) = (self.plan.clone(), pull.clone(), rows.clone());
+            async move { quarantine::transform(&plan, &pull, rows).await }
         });
-        let lake = timed("lake", {
-            let (lake, table, rows) = (self.lake.clone(), table.clone(), rows.clone());
-            async move { lake.write(&table, &rows).await }
-        });
-        let ((changes, transform), (staged, wrote_lake), wrote_raw) =
+        let lake = timed("lake", self.lake_write(&table, &rows));
+        let ((modelled, transform), (staged, wrote_lake), wrote_raw) =
             tokio::try_join!(models, lake, self.keep_raw(pull))?;
 
+        let mut dead_letters = decoded.dead_letters;
+        let (rows, staged) = match modelled.quarantined {
+            None => (rows, staged),
+            Some(quarantined) => {
+                dead_letters.extend(quarantined.dead_letters);
+                // what was written of all rows stays invisible
+                let written = timed("lake", self.lake_write(&table, &quarantined.rows));
+                (quarantined.rows, written.await?.0)
+            }
+        };
         Ok(TransformedEpoch {
             under_way,
             began,
@@ -114,8 +122,8 @@ impl Transformer {
             in_flight,
             rows_in,
             bytes_in,
-            changes,
-            dead_letters: decoded.dead_letters,
+            changes: modelled.changes,
+            dead_letters,
             lake: LakeRows {
                 table,
                 rows,
@@ -130,6 +138,16 @@ impl Transformer {
                 ..Phases::default()
             },
         })
+    }
+
+    /// Writes rows where the lake's table will find them.
+    fn lake_write(
+        &self,
+        table: &LakeTableRef,
+        rows: &RecordBatch,
+    ) -> impl Future<Output = Result<Staged, LakeError>> + Send + use<> {
+        let (lake, table, rows) = (self.lake.clone(), table.clone(), rows.clone());
+        async move { lake.write(&table, &rows).await }
     }
 
     /// Writes the raw documents and lets the records go; says how long that took.

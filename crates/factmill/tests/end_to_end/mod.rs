@@ -7,4 +7,5 @@ mod dashboards;
 mod embedded;
 mod exactly_once;
 mod lake;
+mod quarantine;
 mod world;
