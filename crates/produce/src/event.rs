@@ -97,4 +97,13 @@ pub trait EventSource: Send {
     /// # Errors
     /// What keeps the source from going on; the run ends after what was sent is acknowledged.
     fn next(&mut self, event: &mut Event) -> Result<Next, BoxedError>;
+
+    /// Told now and then, and once at the end, that the first `count` events of this run are all
+    /// acknowledged, so that a source that can go on from a place may keep the place.
+    ///
+    /// # Errors
+    /// What keeps the source from keeping it; the run ends.
+    fn acknowledged(&mut self, _count: u64) -> Result<(), BoxedError> {
+        Ok(())
+    }
 }
