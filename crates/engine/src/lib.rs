@@ -27,6 +27,7 @@ mod diagnose;
 mod fixture;
 mod functions;
 mod graph;
+mod lineage;
 mod maintenance;
 mod newest;
 mod operator;

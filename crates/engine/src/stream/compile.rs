@@ -12,7 +12,7 @@ use factmill_core::position::SourceName;
 use factmill_core::table::{Maintenance, Table, TableName};
 use factmill_project::{Job, Model, Project, ProjectSource};
 
-use super::compiled::CompiledModel;
+use super::compiled::{CompiledModel, Kept};
 use super::epoch_rows::EpochTable;
 use super::rebuild::Rebuild;
 use super::{SourceInput, StaticTable, StreamPlan};
@@ -128,7 +128,7 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn source(&mut self, source: &ProjectSource) -> Result<()> {
         let table = Arc::new(EpochTable::new(source.name.clone(), &source.schema));
-        let input = SourceInput::new(table.as_ref(), source.schema.event_time.as_deref())?;
+        let input = SourceInput::new(table.as_ref(), source.schema.order_time())?;
         self.inputs.insert(source.name.clone(), input);
         self.sources.insert(source.name.clone(), table);
         Ok(())
@@ -182,16 +182,14 @@ impl Compiler<'_> {
                     .filter(|(_, column)| column.not_null)
                     .map(|(index, _)| index)
                     .collect();
-                let compiled = CompiledModel::new(
-                    self.state,
-                    work,
-                    index,
-                    choice.key,
+                let kept = Kept {
+                    key: choice.key,
                     not_null,
-                    choice.schema,
-                    &plan,
-                )
-                .await?;
+                    columns: choice.table.columns.len(),
+                };
+                let state = self.state;
+                let compiled =
+                    CompiledModel::new(state, work, index, kept, choice.schema, &plan).await?;
                 self.models.push(compiled);
             }
         }
