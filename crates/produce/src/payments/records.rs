@@ -244,6 +244,7 @@ fn line_end(text: &[u8], is_all: bool) -> Option<usize> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
 

@@ -91,6 +91,7 @@ impl Scaler {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
     use polars::prelude::*;
