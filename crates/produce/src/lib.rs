@@ -2,12 +2,13 @@
 //!
 //! An [`EventSource`] gives one event after the other; [`produce`] sends them with an idempotent
 //! producer, paced, counted and bounded. A job's producer is a module with an `EventSource` of its
-//! own, such as [`banking`]; what reads a file or polls a service says with [`Next`] when it has to
+//! own, such as [`banking`] or [`payments`]; what reads a file or polls a service says with [`Next`] when it has to
 //! wait and when it came to its end.
 
 pub mod banking;
 mod event;
 mod partition;
+pub mod payments;
 mod rate;
 mod send;
 mod unread;
