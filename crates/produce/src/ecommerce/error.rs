@@ -54,7 +54,9 @@ pub enum FollowError {
     #[error("the HTTP client could not be made; look at the system's certificates")]
     Client(#[source] reqwest::Error),
     /// Nobody answers.
-    #[error("no service answers at {url}; start `factmill serve ecommerce`, or correct its address")]
+    #[error(
+        "no service answers at {url}; start `factmill serve ecommerce`, or correct its address"
+    )]
     Unreachable {
         /// Where it was asked.
         url: String,

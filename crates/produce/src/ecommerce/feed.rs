@@ -38,11 +38,7 @@ pub(super) struct Document {
 }
 
 /// Random documents from index `from` on, at their pace, without end.
-pub(super) fn generated(
-    orders: Orders,
-    rate: Rate,
-    from: u64,
-) -> BoxStream<'static, Happening> {
+pub(super) fn generated(orders: Orders, rate: Rate, from: u64) -> BoxStream<'static, Happening> {
     let pacer = Pacer::new(rate, Instant::now());
     stream::unfold((pacer, from), move |(mut pacer, index)| async move {
         tokio::time::sleep(pacer.wait(Instant::now())).await;
@@ -164,9 +160,7 @@ async fn told(handed: Handed) -> Shown {
         Handed::Problem(reason) => return problem(&reason),
     };
     match acknowledgement.await {
-        Ok(stored) => {
-            document(&payload).id(format!("{}-{}", stored.partition, stored.offset))
-        }
+        Ok(stored) => document(&payload).id(format!("{}-{}", stored.partition, stored.offset)),
         Err(error) => problem(&not_stored(&error)),
     }
 }

@@ -131,7 +131,9 @@ impl Follower {
 /// The address of what is left to ask for.
 fn address(url: &str, ask: Ask, followed: &Followed) -> String {
     let left = Ask {
-        count: ask.count.map(|count| count.saturating_sub(followed.documents)),
+        count: ask
+            .count
+            .map(|count| count.saturating_sub(followed.documents)),
         // Only a seed makes a sequence that can go on somewhere.
         from: match ask.seed {
             Some(_) => ask.from.wrapping_add(followed.documents),
@@ -176,7 +178,10 @@ async fn refused(url: &str, answer: Response) -> FollowError {
     let status = answer.status().as_u16();
     // What it says is for a person; where even that breaks off, the status has to do.
     let said = match answer.bytes_stream().next().await {
-        Some(Ok(part)) => String::from_utf8_lossy(&part).chars().take(EXCERPT).collect(),
+        Some(Ok(part)) => String::from_utf8_lossy(&part)
+            .chars()
+            .take(EXCERPT)
+            .collect(),
         _ => "nothing".to_owned(),
     };
     FollowError::Refused {

@@ -128,10 +128,7 @@ pub(super) fn routes(origin: Origin, shop: Arc<Shop>, cors: CorsLayer) -> Router
             ThirdPartyDocument::openapi(),
         ),
     };
-    routes
-        .with_state(shop)
-        .merge(page(document))
-        .layer(cors)
+    routes.with_state(shop).merge(page(document)).layer(cors)
 }
 
 fn page(document: Document) -> SwaggerUi {
@@ -303,7 +300,9 @@ pub(super) fn simulated(seed: u64, bad_percent: f64) -> Router {
     Router::new()
         .route(
             "/",
-            get(async || Json(serde_json::json!({ "service": "simulated third party", "status": "ok" }))),
+            get(async || {
+                Json(serde_json::json!({ "service": "simulated third party", "status": "ok" }))
+            }),
         )
         .route("/transactions", get(transactions))
 }

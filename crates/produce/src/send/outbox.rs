@@ -106,10 +106,8 @@ impl KafkaOutbox {
     /// [`ProduceError`]: the broker cannot be reached or refuses.
     pub async fn open(config: ProduceConfig) -> Result<Self, ProduceError> {
         let partitions = topic::ensure(&config).await?;
-        let producer = ThreadedProducer::from_config_and_context(
-            &config.producer_client(),
-            Counts::default(),
-        );
+        let producer =
+            ThreadedProducer::from_config_and_context(&config.producer_client(), Counts::default());
         Ok(Self {
             producer: producer.map_err(ProduceError::Client)?,
             topic: config.topic,
@@ -253,7 +251,8 @@ impl ProducerContext for Counts {
             Ok(message) => {
                 let bytes = message.key_len() + message.payload_len();
                 self.acknowledged.fetch_add(1, Ordering::Relaxed);
-                self.bad.fetch_add(u64::from(sent.is_bad), Ordering::Relaxed);
+                self.bad
+                    .fetch_add(u64::from(sent.is_bad), Ordering::Relaxed);
                 self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
                 Ok(Stored {
                     partition: message.partition(),
