@@ -51,10 +51,11 @@ export class Card {
 
   // Charts measure their place, so the card must be in the page.
   draw() {
+    Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
     this.charts = {
       status: this.chart("status", {
         type: "pie",
-        options: { plugins: { legend: { position: "bottom" } } },
+        options: { plugins: { legend: legend() } },
       }),
       payment: this.chart("payment", {
         type: "bar",
@@ -68,6 +69,7 @@ export class Card {
       }),
     };
     this.paint();
+    this.show({ status: [], payment: [], volume: [] });
     isDark.addEventListener("change", () => this.paint());
   }
 
@@ -109,7 +111,9 @@ export class Card {
     } else {
       dataset.backgroundColor = colour("accent");
       dataset.borderColor = colour("accent");
-      dataset.tension = 0.25;
+      dataset.cubicInterpolationMode = "monotone";
+      dataset.pointRadius = chart.data.labels.length > 20 ? 0 : 3;
+      dataset.pointHitRadius = 10;
       dataset.maxBarThickness = 28;
     }
   }
@@ -155,6 +159,17 @@ export class Card {
     if (place.dataset.state !== state) place.dataset.state = state;
     if (place.textContent !== text) place.textContent = text;
   }
+}
+
+// The shares stand in it, so that no slice is told by its colour alone. A click would hide a slice
+// and leave the total as it is.
+function legend() {
+  return {
+    display: true,
+    position: "bottom",
+    onClick: null,
+    labels: { usePointStyle: true, pointStyle: "rectRounded", boxHeight: 9, padding: 12, font: { size: 13 } },
+  };
 }
 
 function wholeNumbers() {

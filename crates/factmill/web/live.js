@@ -5,7 +5,7 @@ const POINTS = 15;
 const SLOW_AFTER = 5000; // a source that is silent for so long is called slow
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 15000;
-const SILENT_FOREVER = 30000; // the services say that they are alive every 10 s
+const GIVE_UP_AFTER = 30000; // milliseconds for the first answer
 
 // As the warehouse's models write it: one casing, one spelling.
 export function statusOf(text) {
@@ -45,11 +45,25 @@ export class LiveSource {
     this.events?.close();
     this.retryAt = null;
     this.problem = null;
+    this.isUp = false;
+    this.away = null;
     this.heardAt = Date.now();
     const events = new EventSource(this.url);
     this.events = events;
     events.addEventListener("open", () => {
       this.failures = 0;
+      this.heard();
+    });
+    // The page's server watches the service and says when it is away and when it is back.
+    events.addEventListener("up", () => {
+      this.isUp = true;
+      this.heard();
+    });
+    events.addEventListener("down", (event) => {
+      const { problem, retry_ms: pause } = read(event.data) ?? {};
+      this.isUp = false;
+      this.away = problem ?? "the service is away";
+      this.askedAgainAt = Date.now() + (pause ?? 0);
       this.heard();
     });
     events.addEventListener("message", (event) => this.take(event.data));
@@ -59,7 +73,8 @@ export class LiveSource {
       this.heard();
       this.problem = read(event.data)?.problem ?? "the service has a problem";
     });
-    // EventSource gives up for good after an answer that is no stream, so all waiting is done here.
+    // The page's server itself is away. EventSource gives up for good after an answer that is no
+    // stream, so all waiting is done here.
     events.addEventListener("error", () => {
       if (this.events === events) this.lost();
     });
@@ -104,11 +119,13 @@ export class LiveSource {
 
   tell(now) {
     if (this.retryAt !== null) {
-      const seconds = Math.max(1, Math.ceil((this.retryAt - now) / 1000));
-      return this.card.setState("broken", `No connection; next try in ${seconds} s`);
+      return this.card.setState("broken", `No connection; ${nextTry(this.retryAt - now)}`);
     }
-    if (this.events?.readyState !== EventSource.OPEN) {
-      if (now - this.heardAt > SILENT_FOREVER) this.lost();
+    if (!this.isUp && this.away !== null) {
+      return this.card.setState("broken", `Away: ${this.away}; ${nextTry(this.askedAgainAt - now)}`);
+    }
+    if (!this.isUp) {
+      if (now - this.heardAt > GIVE_UP_AFTER) this.lost();
       return this.card.setState("waiting", "Connecting…");
     }
     if (this.problem !== null) return this.card.setState("problem", this.problem);
@@ -131,6 +148,10 @@ export class LiveSource {
     });
     this.card.show({ status: this.status, payment: this.payment, volume });
   }
+}
+
+function nextTry(milliseconds) {
+  return `next try in ${Math.max(1, Math.ceil(milliseconds / 1000))} s`;
 }
 
 function read(text) {
