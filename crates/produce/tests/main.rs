@@ -6,4 +6,5 @@
 )]
 
 mod contract;
+mod ecommerce;
 mod kafka;
