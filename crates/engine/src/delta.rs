@@ -343,6 +343,9 @@ fn filtered(input: NewRows, predicate: Expr) -> Carried {
 fn unnested(unnest: &datafusion::logical_expr::Unnest, input: NewRows) -> Carried {
     /// The column of element numbers, a list before the unnest and one number after it.
     const INDEX: &str = "_factmill_index";
+    /// The order of the record that is taken apart. Under the name that the result has, an optimizer
+    /// rule that moves the access to a struct's field down would meet two columns of one name.
+    const RECORD: &str = "_factmill_record";
     if unnest
         .list_type_columns
         .iter()
@@ -381,11 +384,12 @@ fn unnested(unnest: &datafusion::logical_expr::Unnest, input: NewRows) -> Carrie
     let numbers =
         datafusion::functions_nested::range::gen_series_udf().call(vec![lit(1_i64), longest]);
 
-    let mut exprs: Vec<Expr> = input
-        .schema()
-        .columns()
-        .into_iter()
-        .map(Expr::Column)
+    let columns = input.schema().columns().into_iter();
+    let mut exprs: Vec<Expr> = columns
+        .map(|column| match column == *order {
+            true => Expr::Column(column).alias(RECORD),
+            false => Expr::Column(column),
+        })
         .collect();
     exprs.push(numbers.alias(INDEX));
     let mut columns = unnest.exec_columns.clone();
@@ -400,10 +404,11 @@ fn unnested(unnest: &datafusion::logical_expr::Unnest, input: NewRows) -> Carrie
         .schema()
         .columns()
         .into_iter()
-        .filter(|column| column.name != INDEX && column != order)
+        .filter(|column| column.name != INDEX && column.name != RECORD)
         .map(Expr::Column)
         .collect();
-    exprs.push(ordered_within(Expr::Column(order.clone()), index).alias(ORDER_COLUMN));
+    let record = Expr::Column(Column::new_unqualified(RECORD));
+    exprs.push(ordered_within(record, index).alias(ORDER_COLUMN));
     let plan = LogicalPlanBuilder::from(unnested).project(exprs)?.build()?;
     let order = last_column(&plan);
     Ok(Flow::New(NewRows {

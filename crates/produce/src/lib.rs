@@ -6,6 +6,7 @@
 //! wait and when it came to its end.
 
 pub mod banking;
+pub mod ecommerce;
 mod event;
 mod partition;
 pub mod payments;
@@ -17,5 +18,6 @@ pub use event::{Event, EventSource, Next};
 pub use partition::partition_of;
 pub use rate::{InvalidRate, Rate};
 pub use send::error::{ProduceError, SourceFailure};
+pub use send::outbox::{Acknowledgement, KafkaOutbox, Outbox, Stored};
 pub use send::{DEFAULT_PARTITIONS, ProduceConfig, Progress, Report, produce};
 pub use unread::UnreadLimit;

@@ -6,5 +6,6 @@
 )]
 
 mod contract;
+mod ecommerce;
 mod kafka;
 mod payments;

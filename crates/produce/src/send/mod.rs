@@ -2,6 +2,7 @@
 
 mod delivery;
 pub(crate) mod error;
+pub(crate) mod outbox;
 mod prefix;
 mod runner;
 mod topic;
