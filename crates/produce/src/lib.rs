@@ -6,13 +6,22 @@
 //! wait and when it came to its end.
 
 pub mod banking;
+mod bookmark;
+mod clock;
+mod dice;
 mod event;
+pub mod http;
+mod json_fault;
 mod partition;
 mod rate;
+pub mod retail;
 mod send;
+pub mod stripe;
 mod unread;
 
+pub use bookmark::BookmarkError;
 pub use event::{Event, EventSource, Next};
+pub use json_fault::JsonFault;
 pub use partition::partition_of;
 pub use rate::{InvalidRate, Rate};
 pub use send::error::{ProduceError, SourceFailure};
