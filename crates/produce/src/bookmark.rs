@@ -85,10 +85,10 @@ impl<P: Serialize + DeserializeOwned> Bookmark<P> {
         Ok((bookmark, place))
     }
 
-    /// The next event of the run was given; `place` is behind it.
-    pub(crate) fn given(&mut self, place: P) {
+    /// The next event of the run was given; `place` is behind it, asked for where it is kept.
+    pub(crate) fn given(&mut self, place: impl FnOnce() -> P) {
         if self.file.is_some() {
-            self.places.push_back(place);
+            self.places.push_back(place());
         }
     }
 
@@ -98,7 +98,9 @@ impl<P: Serialize + DeserializeOwned> Bookmark<P> {
             return Ok(());
         };
         let news = count.saturating_sub(self.acknowledged);
-        let news = usize::try_from(news).unwrap_or(usize::MAX).min(self.places.len());
+        let news = usize::try_from(news)
+            .unwrap_or(usize::MAX)
+            .min(self.places.len());
         let Some(place) = self.places.drain(..news).next_back() else {
             return Ok(());
         };
@@ -166,28 +168,34 @@ mod tests {
         let file = dir.join("place");
         let (mut bookmark, place) = open(&file);
         assert_eq!(place, None);
-        (1..=5).for_each(|event| bookmark.given(event * 10));
+        (1..=5).for_each(|event| bookmark.given(|| event * 10));
         bookmark.acknowledged(0).unwrap();
         assert_eq!(open(&file).1, None);
         bookmark.acknowledged(2).unwrap();
         assert_eq!(open(&file).1, Some(20));
         bookmark.acknowledged(2).unwrap();
-        bookmark.given(60);
+        bookmark.given(|| 60);
         bookmark.acknowledged(6).unwrap();
         assert_eq!(open(&file).1, Some(60));
 
         let foreign = Bookmark::<u64>::open(Some(file.clone()), "bank".into()).unwrap_err();
-        assert!(foreign.to_string().contains("belongs to shop, not to bank"), "{foreign}");
+        assert!(
+            foreign.to_string().contains("belongs to shop, not to bank"),
+            "{foreign}"
+        );
         std::fs::write(&file, "{").unwrap();
         let torn = Bookmark::<u64>::open(Some(file), "shop".into()).unwrap_err();
-        assert!(torn.to_string().contains("remove it to begin anew"), "{torn}");
+        assert!(
+            torn.to_string().contains("remove it to begin anew"),
+            "{torn}"
+        );
         std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
     fn without_a_file_nothing_is_kept() {
         let (mut bookmark, _) = Bookmark::<u64>::open(None, "shop".into()).unwrap();
-        bookmark.given(1);
+        bookmark.given(|| 1);
         bookmark.acknowledged(1).unwrap();
         assert!(bookmark.places.is_empty());
     }

@@ -6,6 +6,11 @@ pub(crate) enum Purpose {
     Event = 1,
     Identity = 2,
     Fault = 3,
+    Size = 4,
+    Rate = 5,
+    Person = 6,
+    Review = 7,
+    Place = 8,
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014), begun at a place that seed, index and purpose decide.
@@ -48,6 +53,25 @@ impl Dice {
     #[inline]
     pub(crate) fn below(&mut self, end: u32) -> u32 {
         scaled(self.roll(), end)
+    }
+
+    /// Whether something comes to pass that does so in `percent` of a hundred cases.
+    #[inline]
+    pub(crate) fn happens(&mut self, percent: f64) -> bool {
+        u128::from(self.roll()) < (percent / 100.0 * 2_f64.powi(64)) as u128
+    }
+
+    /// One of some things, each as often as its share of a hundred.
+    #[inline]
+    pub(crate) fn one_by_share<'t, T>(&mut self, things: &'t [(T, u32)]) -> &'t T {
+        let mut of_hundred = self.below(100);
+        for (thing, share) in things {
+            if of_hundred < *share {
+                return thing;
+            }
+            of_hundred -= share;
+        }
+        &things[0].0
     }
 
     /// One of some things.

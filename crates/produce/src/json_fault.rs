@@ -80,22 +80,24 @@ fn not_json(payload: &mut Vec<u8>) {
 
 /// Puts another value at a JSON pointer, or takes it away.
 fn edit(payload: &mut Vec<u8>, place: &str, new: impl FnOnce(&Value) -> Option<Value>) {
-    let edited = serde_json::from_slice(payload).ok().and_then(|mut document: Value| {
-        let (parent, name) = place.rsplit_once('/')?;
-        let parent = document.pointer_mut(parent)?;
-        let old = match parent {
-            Value::Object(fields) => fields.get_mut(name),
-            Value::Array(elements) => elements.get_mut(name.parse::<usize>().ok()?),
-            _ => None,
-        }?;
-        match new(old) {
-            Some(value) => *old = value,
-            None => {
-                parent.as_object_mut()?.shift_remove(name);
+    let edited = serde_json::from_slice(payload)
+        .ok()
+        .and_then(|mut document: Value| {
+            let (parent, name) = place.rsplit_once('/')?;
+            let parent = document.pointer_mut(parent)?;
+            let old = match parent {
+                Value::Object(fields) => fields.get_mut(name),
+                Value::Array(elements) => elements.get_mut(name.parse::<usize>().ok()?),
+                _ => None,
+            }?;
+            match new(old) {
+                Some(value) => *old = value,
+                None => {
+                    parent.as_object_mut()?.shift_remove(name);
+                }
             }
-        }
-        serde_json::to_vec(&document).ok()
-    });
+            serde_json::to_vec(&document).ok()
+        });
     match edited {
         Some(edited) => *payload = edited,
         None => not_json(payload),
@@ -103,7 +105,9 @@ fn edit(payload: &mut Vec<u8>, place: &str, new: impl FnOnce(&Value) -> Option<V
 }
 
 fn replace(payload: &mut Vec<u8>, what: &[u8], by: &[u8]) {
-    let place = payload.windows(what.len()).position(|window| window == what);
+    let place = payload
+        .windows(what.len())
+        .position(|window| window == what);
     if let Some(at) = place {
         payload.splice(at..at + what.len(), by.iter().copied());
     }
@@ -131,18 +135,27 @@ mod tests {
         let text = |fault| String::from_utf8(broken(fault).unwrap()).unwrap();
         assert_eq!(broken(JsonFault::NullPayload), None);
         assert_eq!(text(JsonFault::EmptyPayload), "");
-        assert_eq!(text(JsonFault::Missing("/id")), r#"{"list":[{"n":1},null]}"#);
+        assert_eq!(
+            text(JsonFault::Missing("/id")),
+            r#"{"list":[{"n":1},null]}"#
+        );
         assert_eq!(
             text(JsonFault::Replaced("/list/0/n", "[true]")),
             r#"{"id":"a","list":[{"n":[true]},null]}"#
         );
-        assert_eq!(text(JsonFault::Replaced("/list/1/n", "1")), text(JsonFault::NotJson));
+        assert_eq!(
+            text(JsonFault::Replaced("/list/1/n", "1")),
+            text(JsonFault::NotJson)
+        );
         assert_eq!(
             broken(JsonFault::InvalidUtf8("/id")).unwrap(),
             b"{\"id\":\"Zo\xE9\",\"list\":[{\"n\":1},null]}"
         );
         assert!(text(JsonFault::DeepNesting("/id")).starts_with("{\"id\":[[[["));
-        assert_eq!(text(JsonFault::DeepNesting("/id")).matches(']').count(), 401);
+        assert_eq!(
+            text(JsonFault::DeepNesting("/id")).matches(']').count(),
+            401
+        );
         let cut = text(JsonFault::Truncated);
         assert!(cut.starts_with('{') && !cut.ends_with("]}"), "{cut}");
     }

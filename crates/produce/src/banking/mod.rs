@@ -28,10 +28,10 @@ use std::sync::Arc;
 use factmill_core::source::BoxedError;
 use uuid::Uuid;
 
-use crate::event::{Event, EventSource, Next};
-use amount::Amount;
 use crate::clock::Timestamp;
 use crate::dice::{Dice, Purpose};
+use crate::event::{Event, EventSource, Next};
+use amount::Amount;
 use merchants::Merchants;
 use people::Accounts;
 

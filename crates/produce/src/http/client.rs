@@ -68,7 +68,12 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = &self.0;
-        write!(f, "{}://{}", url.scheme(), url.host_str().unwrap_or_default())?;
+        write!(
+            f,
+            "{}://{}",
+            url.scheme(),
+            url.host_str().unwrap_or_default()
+        )?;
         if let Some(port) = url.port() {
             write!(f, ":{port}")?;
         }
@@ -154,7 +159,9 @@ impl HttpClient {
         if status.is_success() {
             return Ok(response);
         }
-        let body = Self::body(address, response, WORDS).await.unwrap_or_default();
+        let body = Self::body(address, response, WORDS)
+            .await
+            .unwrap_or_default();
         Err(HttpError::Refused {
             address: address.clone(),
             status,
@@ -220,7 +227,10 @@ mod tests {
     #[test]
     fn an_address_is_shown_without_its_secrets() {
         let shown = |text| Address::parse(text).unwrap().to_string();
-        assert_eq!(shown("https://me:pw@api.example.com/v1?key=x"), "https://api.example.com/v1");
+        assert_eq!(
+            shown("https://me:pw@api.example.com/v1?key=x"),
+            "https://api.example.com/v1"
+        );
         assert_eq!(shown("http://127.0.0.1:12111/"), "http://127.0.0.1:12111");
         for wrong in ["", "api.example.com", "ftp://a/b?secret", "http://"] {
             let message = Address::parse(wrong).unwrap_err().to_string();
@@ -233,6 +243,9 @@ mod tests {
         let base = Address::parse("http://h/api/?a=1").unwrap();
         let url = |address: Address| address.url().to_string();
         assert_eq!(url(base.join("/v1/charges")), "http://h/api/v1/charges?a=1");
-        assert_eq!(url(base.with("after", "x y").with("a", "2")), "http://h/api/?after=x+y&a=2");
+        assert_eq!(
+            url(base.with("after", "x y").with("a", "2")),
+            "http://h/api/?after=x+y&a=2"
+        );
     }
 }

@@ -10,13 +10,17 @@ use super::Address;
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// A text that is no address of a web service.
-    #[error("`{0}` is not an http or https address; write it whole, such as https://api.example.com")]
+    #[error(
+        "`{0}` is not an http or https address; write it whole, such as https://api.example.com"
+    )]
     Address(String),
     /// The client could not be made.
     #[error("the HTTP client cannot be made; check the certificates that this system trusts")]
     Client(#[source] reqwest::Error),
     /// The key is missing a right or is wrong.
-    #[error("{address} refuses the key with status {status}; give it a valid key that has the right")]
+    #[error(
+        "{address} refuses the key with status {status}; give it a valid key that has the right"
+    )]
     Unauthorized {
         /// What was called.
         address: Address,
@@ -34,7 +38,9 @@ pub enum HttpError {
         message: String,
     },
     /// The service redirects to another host.
-    #[error("{address} redirects to another host, which is not followed; set the address that it moved to")]
+    #[error(
+        "{address} redirects to another host, which is not followed; set the address that it moved to"
+    )]
     Redirected {
         /// What was called.
         address: Address,
@@ -43,7 +49,9 @@ pub enum HttpError {
         source: reqwest::Error,
     },
     /// A body or record without end.
-    #[error("{address} sends more than {limit} bytes in one piece; check that it is the right address")]
+    #[error(
+        "{address} sends more than {limit} bytes in one piece; check that it is the right address"
+    )]
     TooLarge {
         /// What was called.
         address: Address,
@@ -51,7 +59,9 @@ pub enum HttpError {
         limit: usize,
     },
     /// The answer is not what the service promises.
-    #[error("{address} answers with something else than {expected}; check that it is the right address")]
+    #[error(
+        "{address} answers with something else than {expected}; check that it is the right address"
+    )]
     Unexpected {
         /// What was called.
         address: Address,

@@ -31,11 +31,21 @@ mod tests {
 
     #[test]
     fn a_form_comes_back_as_it_was() {
-        let pairs = [("metadata[order]", "a&b=c d+é%"), ("amount", "10"), ("", "")];
+        let pairs = [
+            ("metadata[order]", "a&b=c d+é%"),
+            ("amount", "10"),
+            ("", ""),
+        ];
         let form = encode(pairs);
-        assert_eq!(form, "metadata%5Border%5D=a%26b%3Dc+d%2B%C3%A9%25&amount=10&=");
+        assert_eq!(
+            form,
+            "metadata%5Border%5D=a%26b%3Dc+d%2B%C3%A9%25&amount=10&="
+        );
         let read = decode(&form);
-        let read: Vec<_> = read.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+        let read: Vec<_> = read
+            .iter()
+            .map(|(name, value)| (&name[..], &value[..]))
+            .collect();
         assert_eq!(read, pairs);
     }
 }

@@ -71,7 +71,10 @@ mod tests {
         let expected: [&[u8]; 4] = [b"one", b"", b"two", b"thr\xE9e"];
         for size in 1..text.len() {
             let pieces: Vec<&[u8]> = text.chunks(size).collect();
-            assert_eq!(cut(&pieces, 100).as_deref(), Ok(&expected.map(<[u8]>::to_vec)[..]));
+            assert_eq!(
+                cut(&pieces, 100).as_deref(),
+                Ok(&expected.map(<[u8]>::to_vec)[..])
+            );
         }
     }
 

@@ -7,6 +7,7 @@ mod form;
 mod lines;
 mod retry;
 mod secret;
+mod server;
 
 pub(crate) use client::words;
 pub use client::{Address, HttpClient};
@@ -15,3 +16,4 @@ pub(crate) use form::{decode, encode};
 pub(crate) use lines::{Lines, TooLong};
 pub(crate) use retry::{Attempts, retry_after};
 pub use secret::ApiKey;
+pub(crate) use server::serve;

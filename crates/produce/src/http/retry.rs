@@ -37,7 +37,13 @@ impl Attempts {
 /// The pause that a response asks for in seconds. The header's other form, a date, is left to the
 /// usual pauses, as the two clocks may differ.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    let seconds = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     Some(Duration::from_secs(seconds))
 }
 
@@ -63,10 +69,16 @@ mod tests {
         assert_eq!(retry_after(&headers), None);
         headers.insert(RETRY_AFTER, "3".parse().unwrap());
         assert_eq!(retry_after(&headers), Some(Duration::from_secs(3)));
-        assert_eq!(Attempts::default().failed(retry_after(&headers)), Duration::from_secs(3));
+        assert_eq!(
+            Attempts::default().failed(retry_after(&headers)),
+            Duration::from_secs(3)
+        );
         let hour = Some(Duration::from_secs(3600));
         assert_eq!(Attempts::default().failed(hour), LONGEST);
-        headers.insert(RETRY_AFTER, "Wed, 21 Oct 2015 07:28:00 GMT".parse().unwrap());
+        headers.insert(
+            RETRY_AFTER,
+            "Wed, 21 Oct 2015 07:28:00 GMT".parse().unwrap(),
+        );
         assert_eq!(retry_after(&headers), None);
     }
 }

@@ -37,7 +37,10 @@ mod tests {
     #[test]
     fn a_key_is_never_printed() {
         let key = ApiKey::new("sk_test_hunter2\n");
-        assert_eq!(format!("{key} {key:?} {:?}", Some(&key)), "*** *** Some(***)");
+        assert_eq!(
+            format!("{key} {key:?} {:?}", Some(&key)),
+            "*** *** Some(***)"
+        );
         assert_eq!(key.expose(), "sk_test_hunter2");
     }
 }
