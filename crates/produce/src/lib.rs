@@ -6,15 +6,24 @@
 //! wait and when it came to its end.
 
 pub mod banking;
+mod bookmark;
+mod clock;
+mod dice;
 pub mod ecommerce;
 mod event;
+pub mod http;
+mod json_fault;
 mod partition;
 pub mod payments;
 mod rate;
+pub mod retail;
 mod send;
+pub mod stripe;
 mod unread;
 
+pub use bookmark::BookmarkError;
 pub use event::{Event, EventSource, Next};
+pub use json_fault::JsonFault;
 pub use partition::partition_of;
 pub use rate::{InvalidRate, Rate};
 pub use send::error::{ProduceError, SourceFailure};
