@@ -47,7 +47,7 @@ impl BatchPlan {
         memory: &Memory,
         partitions: usize,
     ) -> Result<Self, Diagnostics> {
-        let state = session::state(memory, partitions).map_err(|error| {
+        let state = session::state(memory, partitions, &project.dir).map_err(|error| {
             Diagnostic::bare(format!(
                 "the SQL engine did not start: {}",
                 error.strip_backtrace()

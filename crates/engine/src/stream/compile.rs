@@ -1,6 +1,7 @@
 //! From a project's models to the plans of a stream.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::record_batch::RecordBatch;
@@ -44,7 +45,7 @@ impl StreamPlan {
         models: &[Model],
         memory: &Memory,
     ) -> Result<Self, Diagnostics> {
-        let state = stream_state(memory).map_err(|error| engine_fault(&error))?;
+        let state = stream_state(memory, &project.dir).map_err(|error| engine_fault(&error))?;
         let (graph, mut wrong) = Graph::plan(project, models, state).await;
         let names: Vec<_> = job.sources.iter().map(|read| &read.source).collect();
         let sources = declared(&project.sources, &names);
@@ -95,7 +96,8 @@ impl StreamPlan {
             rebuilds: compiler.rebuilds,
             inputs: compiler.inputs,
             unchanging: compiler.rows,
-            rebuild_state: session::state(memory, 1).map_err(|error| engine_fault(&error))?,
+            rebuild_state: session::state(memory, 1, &project.dir)
+                .map_err(|error| engine_fault(&error))?,
             contracts: project.sources.clone(),
             state: graph.state.clone(),
         };
@@ -104,8 +106,8 @@ impl StreamPlan {
 }
 
 /// A session for plans that run often on few rows.
-fn stream_state(memory: &Memory) -> Result<SessionState> {
-    let mut state = session::state(memory, 1)?;
+fn stream_state(memory: &Memory, project_dir: &Path) -> Result<SessionState> {
+    let mut state = session::state(memory, 1, project_dir)?;
     let options = state.config_mut().options_mut();
     // Nothing below a join reads its filters, and making them costs each epoch.
     options.optimizer.enable_dynamic_filter_pushdown = false;
