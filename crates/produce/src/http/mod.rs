@@ -14,6 +14,6 @@ pub use client::{Address, HttpClient};
 pub use error::HttpError;
 pub(crate) use form::{decode, encode};
 pub(crate) use lines::{Lines, TooLong};
-pub(crate) use retry::{Attempts, retry_after};
+pub(crate) use retry::Attempts;
 pub use secret::ApiKey;
 pub(crate) use server::serve;
