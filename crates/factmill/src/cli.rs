@@ -99,23 +99,28 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Examples:
   factmill stream banking                       try it out, nothing installed
+  factmill stream banking retail                two jobs in one process; --all for every one
   factmill stream banking --profile local       real Kafka, MongoDB and Postgres
   factmill stream banking --once --json         read to the end, print one line of JSON
   factmill stream banking --for 30s --set raw_store.enabled=false
   factmill stream banking --listen 0.0.0.0:9464 metrics for others than this machine")]
 pub(crate) struct StreamArgs {
-    /// The job; may be left out where the project has only one
-    pub(crate) job: Option<String>,
+    /// The jobs; without one a terminal is asked, and a project of one job runs that
+    #[arg(value_name = "JOB")]
+    pub(crate) jobs: Vec<String>,
+    /// Every job of the project
+    #[arg(long, conflicts_with = "jobs")]
+    pub(crate) all: bool,
     /// Read to the end that each partition had at the start, then exit
     #[arg(long)]
     pub(crate) once: bool,
     /// Stop after this long: 30s, 5m, 1.5h
     #[arg(long = "for", value_name = "DURATION", value_parser = value::duration)]
     pub(crate) duration: Option<Duration>,
-    /// Print one line of JSON at the end instead of the summary
+    /// Print one line of JSON for each job at its end instead of the summary
     #[arg(long)]
     pub(crate) json: bool,
-    /// Override a key of the job file; may be given more than once
+    /// Override a key of every job file that runs; may be given more than once
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) settings: Vec<Setting>,
     /// Where to serve /metrics, /healthz and /readyz [default: 127.0.0.1:9464, or a free port where that is taken]

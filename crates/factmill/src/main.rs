@@ -20,6 +20,7 @@ mod printer;
 mod shutdown;
 mod stream;
 mod watch;
+mod web;
 mod workspace;
 
 use std::process;

@@ -6,4 +6,6 @@
 )]
 
 mod contract;
+mod ecommerce;
 mod kafka;
+mod payments;

@@ -102,10 +102,34 @@ pub struct Trigger {
 }
 
 /// Who makes events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Producer {
     /// Card and account transactions of French customers.
     Banking,
+    /// The rows of a CSV file, cleaned and scaled.
+    Payments {
+        /// The file, relative to the project.
+        input: PathBuf,
+        /// The scaler of its amounts, relative to the project.
+        scaler: PathBuf,
+    },
+    /// Test charges through Stripe's REST API.
+    Stripe {
+        /// Where the API answers; `None`: a simulated one is started.
+        url: Option<String>,
+    },
+    /// Two HTTP services that make and pass on the transactions of a shop.
+    Ecommerce {
+        /// The API that the second service asks; `None`: a simulated one is started.
+        third_party: Option<String>,
+        /// Origins whose pages may read the services; `*` for all.
+        cors: Vec<String>,
+    },
+    /// A streaming API of a chain of stores.
+    Retail {
+        /// Where it answers; `None`: a simulated one is started.
+        url: Option<String>,
+    },
 }
 
 /// When bad records stop the job.

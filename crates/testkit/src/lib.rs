@@ -1,5 +1,5 @@
-//! Real servers for tests: Postgres, Kafka, a MongoDB-compatible store, and DuckDB as the judge of
-//! the lake.
+//! Real servers for tests: Postgres, Kafka, a MongoDB-compatible store, Mockoon as a third
+//! party's API, and DuckDB as the judge of the lake.
 //!
 //! Each server runs on a free port with a temporary folder and ends with the test process, also when
 //! that one is killed. What a server needs (Java, Maven, Go, Python) is installed where that takes no
@@ -16,6 +16,7 @@
 mod duckdb;
 pub mod grafana;
 mod kafka;
+mod mockoon;
 mod mongo;
 mod outside;
 mod postgres;
@@ -25,6 +26,7 @@ pub mod toolchain;
 
 pub use duckdb::DuckDb;
 pub use kafka::Kafka;
+pub use mockoon::Mockoon;
 pub use mongo::Mongo;
 pub use outside::unique_name;
 pub use postgres::{Postgres, TestDatabase};

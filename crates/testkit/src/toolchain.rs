@@ -1,9 +1,10 @@
-//! What the servers are built with or run on: Java, Maven, Go, Python.
+//! What the servers are built with or run on: Java, Maven, Go, Python, Node.
 //!
 //! Each is looked for first, then installed where that takes no question; else the error names one
 //! command to copy.
 
 mod go;
+mod node;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use factmill_provision::packages::{self, SystemPackage};
 use factmill_provision::{ProvisionError, cache, postgres, program};
 
 pub use go::go;
+pub use node::{node, npm};
 
 /// Kafka 4 runs on Java 17 and newer.
 const JAVA_SINCE: u32 = 17;
@@ -54,6 +56,7 @@ pub async fn ensure_all() -> Result<()> {
         crate::kafka::install()?;
         crate::mongo::install()?;
         crate::duckdb::install()?;
+        crate::mockoon::install()?;
         Ok(())
     })
     .await?

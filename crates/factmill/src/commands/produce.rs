@@ -18,7 +18,7 @@ use crate::embedded::running_broker;
 use crate::failure::Failure;
 use crate::printer::{Printer, grouped};
 use crate::shutdown::Shutdown;
-use crate::workspace::{Workspace, choose_job, embedded_failure};
+use crate::workspace::{Workspace, embedded_failure};
 
 /// One event every five seconds, as jobs.md has it for banking.
 const USUAL_RATE: Rate = Rate::PerSecond(0.2);
@@ -29,8 +29,10 @@ const USUAL_RATE: Rate = Rate::PerSecond(0.2);
 /// A job without a producer, brokers that do not answer or refuse.
 pub(super) async fn run(arguments: &ProduceArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::open(context)?;
-    let project = workspace.project_with(arguments.job.as_deref(), &arguments.settings)?;
-    let job = choose_job(&project, arguments.job.as_deref())?;
+    let named: Vec<String> = arguments.job.iter().cloned().collect();
+    let chosen = workspace.choose_jobs(&named, false)?;
+    let project = workspace.project_with(&chosen, &arguments.settings)?;
+    let job = project.job(&chosen[0])?;
     let (topic, events, seed) = events(arguments, job)?;
     let kafka = brokers(&workspace).await?;
     let shutdown = Shutdown::listen(&workspace.printer)?;

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use factmill_connect::sink::postgres::Warehouse;
 use factmill_core::epoch::Reader;
 use factmill_core::source::Classified;
-use factmill_produce::banking::{BankingEvents, BankingSettings, BankingSource, Spread};
-use factmill_produce::{ProduceConfig, Rate, UnreadLimit};
+use factmill_produce::banking::{BankingEvents, BankingSettings, Spread};
+use factmill_produce::{EventSource, ProduceConfig, Rate, UnreadLimit};
 use factmill_project::Job;
 use factmill_project::job::{Origin, Producer};
 
@@ -32,12 +32,11 @@ pub(crate) const USUAL_RATE: Rate = Rate::PerSecond(200.0);
 const UNREAD_BYTES: usize = 2_000_000;
 
 /// A producer that is ready to go on.
-#[derive(Debug)]
 pub(crate) struct Feed {
     /// Where and how to send, without a count.
     pub(crate) config: ProduceConfig,
     /// The events from the very first on.
-    pub(crate) source: BankingSource,
+    pub(crate) source: Box<dyn EventSource>,
     /// Told how far is read.
     pub(crate) unread: Arc<UnreadLimit>,
     /// The seed of the sequence.
@@ -58,7 +57,7 @@ impl Feed {
         warehouse: &Warehouse,
         identity: &str,
         folder: &Path,
-        bootstrap: &str,
+        bootstrap: Option<&str>,
     ) -> anyhow::Result<Option<Self>> {
         let mut skip = HashMap::new();
         for source in &job.sources {
@@ -75,10 +74,14 @@ impl Feed {
                 *skip.entry(number).or_insert(0) += u64::try_from(read)?;
             }
         }
-        let (Some(Producer::Banking), Some(first)) = (job.producer, job.sources.first()) else {
+        let topic = job.sources.iter().map(|source| match &source.origin {
+            Origin::Kafka { topic, .. } => topic,
+        });
+        let (Some(Producer::Banking), Some(topic), Some(bootstrap)) =
+            (job.producer, topic.into_iter().next(), bootstrap)
+        else {
             return Ok(None);
         };
-        let Origin::Kafka { topic, .. } = &first.origin;
         let seed = seed(folder)?;
         let events = BankingEvents::new(BankingSettings {
             seed,
@@ -96,7 +99,7 @@ impl Feed {
         config.unread = Some(Arc::clone(&unread));
         Ok(Some(Self {
             config,
-            source: Arc::new(events).starting_at(0),
+            source: Box::new(Arc::new(events).starting_at(0)),
             unread,
             seed,
             committed,

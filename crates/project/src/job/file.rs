@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
 use factmill_core::diagnostic::Diagnostic;
@@ -170,19 +170,53 @@ impl Default for TriggerFile {
     }
 }
 
-/// Who makes events.
+/// Who makes events. A URL that is left out or empty stands for a server that is simulated.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct ProducerFile {
-    kind: ProducerKind,
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum ProducerFile {
+    /// Card and account transactions of French customers.
+    Banking {},
+    /// The rows of a CSV file with the columns `Description` and `Amount`, cleaned and scaled.
+    Payments {
+        /// The file, relative to the project.
+        input: PathBuf,
+        /// The scaler of its amounts: a JSON file with `data_min` and `data_max`.
+        scaler: PathBuf,
+    },
+    /// Test charges through Stripe's REST API; the key is the variable STRIPE_API_KEY.
+    Stripe {
+        /// Where the API answers.
+        url: Option<String>,
+    },
+    /// Two HTTP services that make and pass on the transactions of a shop.
+    Ecommerce {
+        /// The API that the second service asks.
+        third_party: Option<String>,
+        /// Origins whose pages may read the services; `*` for all.
+        #[serde(default)]
+        cors: Vec<String>,
+    },
+    /// A streaming API of a chain of stores.
+    Retail {
+        /// Where it answers.
+        url: Option<String>,
+    },
 }
 
-/// The producers in the binary.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum ProducerKind {
-    /// Card and account transactions of French customers.
-    Banking,
+impl From<ProducerFile> for Producer {
+    fn from(file: ProducerFile) -> Self {
+        let given = |url: Option<String>| url.filter(|url| !url.is_empty());
+        match file {
+            ProducerFile::Banking {} => Self::Banking,
+            ProducerFile::Payments { input, scaler } => Self::Payments { input, scaler },
+            ProducerFile::Stripe { url } => Self::Stripe { url: given(url) },
+            ProducerFile::Ecommerce { third_party, cors } => Self::Ecommerce {
+                third_party: given(third_party),
+                cors,
+            },
+            ProducerFile::Retail { url } => Self::Retail { url: given(url) },
+        }
+    }
 }
 
 /// When bad records stop the job.
@@ -282,9 +316,7 @@ fn job(file: JobFile, name: &str, path: &Path, node: &Node, found: &mut Vec<Diag
             max_wait: file.trigger.max_wait.duration(),
             max_bytes: usize::try_from(file.trigger.max_bytes.bytes()).unwrap_or(usize::MAX),
         },
-        producer: file.producer.map(|producer| match producer.kind {
-            ProducerKind::Banking => Producer::Banking,
-        }),
+        producer: file.producer.map(Producer::from),
         dead_letters: DeadLetters {
             stop_above: file.dead_letters.stop_above,
         },
