@@ -17,3 +17,6 @@ pub(crate) use lines::{Lines, TooLong};
 pub(crate) use retry::Attempts;
 pub use secret::ApiKey;
 pub(crate) use server::serve;
+
+#[cfg(test)]
+mod tests;
