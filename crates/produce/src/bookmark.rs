@@ -164,8 +164,8 @@ mod tests {
 
     #[test]
     fn the_place_behind_the_acknowledged_events_is_kept() {
-        let dir = scratch();
-        let file = dir.join("place");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("place");
         let (mut bookmark, place) = open(&file);
         assert_eq!(place, None);
         (1..=5).for_each(|event| bookmark.given(|| event * 10));
@@ -189,7 +189,6 @@ mod tests {
             torn.to_string().contains("remove it to begin anew"),
             "{torn}"
         );
-        std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
@@ -198,11 +197,5 @@ mod tests {
         bookmark.given(|| 1);
         bookmark.acknowledged(1).unwrap();
         assert!(bookmark.places.is_empty());
-    }
-
-    fn scratch() -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("factmill-{:016x}", rand::random::<u64>()));
-        std::fs::create_dir(&dir).unwrap();
-        dir
     }
 }

@@ -39,7 +39,7 @@ flattened as (
         item['category'] as product_category,
         item['quantity'] as quantity,
         item['unit_price'] as unit_price,
-        coalesce(item['discount'], 0) as discount
+        coalesce(item['discount'], cast(0 as numeric(5, 4))) as discount
 
     from numbered
     where item is not null

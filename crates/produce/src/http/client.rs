@@ -1,6 +1,7 @@
 //! The HTTP client: bounded times, bounded bodies, no redirect to another host.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
@@ -60,6 +61,12 @@ impl Address {
         Self(url)
     }
 
+    fn is_loopback(&self) -> bool {
+        let host = self.0.host_str().unwrap_or_default();
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    }
+
     pub(crate) fn url(&self) -> Url {
         self.0.clone()
     }
@@ -98,31 +105,26 @@ impl fmt::Debug for Address {
 pub struct HttpClient(Client);
 
 impl HttpClient {
-    /// Makes a client.
+    /// Makes a client for a service.
     ///
     /// # Errors
-    /// [`HttpError::Client`] when the system's certificates cannot be used.
-    pub fn new() -> Result<Self, HttpError> {
+    /// [`HttpError::Client`] when the service wants TLS and the system has no certificates to trust.
+    pub fn new(service: &Address) -> Result<Self, HttpError> {
         // An error says that the process has a provider already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let redirects = Policy::custom(|attempt| {
-            let from = attempt.previous().last().map(Url::origin);
-            if from != Some(attempt.url().origin()) {
-                attempt.error("the redirect leads to another host")
-            } else if attempt.previous().len() > REDIRECTS {
-                attempt.error("too many redirects")
-            } else {
-                attempt.follow()
-            }
-        });
-        Client::builder()
+        let mut client = Client::builder()
             .user_agent(concat!("factmill/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
-            .redirect(redirects)
-            .build()
-            .map(Self)
-            .map_err(HttpError::Client)
+            .redirect(redirects());
+        if service.0.scheme() == "http" {
+            // Without TLS a system that trusts nobody is no obstacle.
+            client = client.tls_certs_only([]);
+        }
+        if service.is_loopback() {
+            client = client.no_proxy();
+        }
+        client.build().map(Self).map_err(HttpError::Client)
     }
 
     pub(crate) fn get(&self, address: &Address) -> RequestBuilder {
@@ -214,6 +216,20 @@ impl HttpClient {
     }
 }
 
+/// Redirects on the same scheme, host and port.
+fn redirects() -> Policy {
+    Policy::custom(|attempt| {
+        let from = attempt.previous().last().map(Url::origin);
+        if from != Some(attempt.url().origin()) {
+            attempt.error("the redirect leads to another host")
+        } else if attempt.previous().len() > REDIRECTS {
+            attempt.error("too many redirects")
+        } else {
+            attempt.follow()
+        }
+    })
+}
+
 /// What a service says, short enough for a message.
 pub(crate) fn words(body: &[u8]) -> String {
     String::from_utf8_lossy(body).chars().take(WORDS).collect()
@@ -232,6 +248,13 @@ mod tests {
             "https://api.example.com/v1"
         );
         assert_eq!(shown("http://127.0.0.1:12111/"), "http://127.0.0.1:12111");
+        let loopback = |text| Address::parse(text).unwrap().is_loopback();
+        assert!(
+            ["http://127.0.0.9:1", "http://[::1]:1", "http://localhost"]
+                .iter()
+                .all(|text| loopback(text))
+        );
+        assert!(!loopback("http://10.0.0.1") && !loopback("http://localhost.example.com"));
         for wrong in ["", "api.example.com", "ftp://a/b?secret", "http://"] {
             let message = Address::parse(wrong).unwrap_err().to_string();
             assert!(!message.contains("secret"), "{message}");

@@ -14,6 +14,9 @@ pub use client::{Address, HttpClient};
 pub use error::HttpError;
 pub(crate) use form::{decode, encode};
 pub(crate) use lines::{Lines, TooLong};
-pub(crate) use retry::{Attempts, retry_after};
+pub(crate) use retry::Attempts;
 pub use secret::ApiKey;
 pub(crate) use server::serve;
+
+#[cfg(test)]
+mod tests;

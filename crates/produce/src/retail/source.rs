@@ -138,7 +138,7 @@ impl RetailSource {
         }
         let (sender, brought) = channel(AHEAD);
         let reader = Reader {
-            http: HttpClient::new()?,
+            http: HttpClient::new(&address)?,
             address,
             key: settings.key,
             format: settings.format,

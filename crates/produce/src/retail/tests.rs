@@ -225,10 +225,9 @@ fn broken_events_are_those_of_the_sequence() {
 #[test]
 fn a_run_goes_on_behind_the_last_acknowledged_event() {
     let world = World::start(simulated());
-    let folder = std::env::temp_dir().join(format!("factmill-{:016x}", rand::random::<u64>()));
-    std::fs::create_dir(&folder).unwrap();
+    let folder = tempfile::tempdir().unwrap();
     for format in [StreamFormat::JsonLines, StreamFormat::ServerSentEvents] {
-        let state = folder.join(format!("{format:?}"));
+        let state = folder.path().join(format!("{format:?}"));
         let with_state = |settings: &mut RetailSettings| {
             settings.format = format;
             settings.bad_percent = 10.0;
@@ -244,7 +243,6 @@ fn a_run_goes_on_behind_the_last_acknowledged_event() {
         drop(source);
         expect(&mut world.source(with_state), 900..910, 10.0);
     }
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

@@ -15,7 +15,7 @@ mod source;
 pub use error::StripeError;
 pub use fault::FAULTS;
 pub use requests::{ChargeRequest, ChargeRequests};
-pub use settings::{Mode, StripeSettings};
+pub use settings::{BASE_URL, Mode, StripeSettings};
 pub use source::StripeSource;
 
 #[cfg(test)]

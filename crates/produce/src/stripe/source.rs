@@ -78,7 +78,7 @@ impl StripeSource {
         };
         let (bookmark, mark) = Bookmark::open(settings.state.clone(), belongs_to)?;
         let (seed, first) = begin(&settings, mark.as_ref());
-        let http = HttpClient::new()?;
+        let http = HttpClient::new(&base)?;
         let (sender, messages) = channel(AHEAD);
         let task = {
             let _context = runtime.enter();

@@ -196,8 +196,8 @@ fn a_list_gives_every_charge_once_also_those_that_come_later() {
         state: Some(state),
         ..world.settings()
     };
-    let folder = tempfolder();
-    let state = folder.join("place");
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("place");
     let mut listed = world.source(list(state.clone()));
     let mut seen = HashSet::new();
     let mut messages = 0;
@@ -225,16 +225,15 @@ fn a_list_gives_every_charge_once_also_those_that_come_later() {
             .all(|charge| !seen.contains(&order(charge)))
     );
     assert!(next_page.iter().any(|charge| order(charge) >= 5000));
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
 fn a_run_goes_on_behind_the_last_acknowledged_message() {
     let world = World::start(simulated());
-    let folder = tempfolder();
+    let folder = tempfile::tempdir().unwrap();
     let settings = |seed| StripeSettings {
         seed,
-        state: Some(folder.join("place")),
+        state: Some(folder.path().join("place")),
         ..world.settings()
     };
     let mut source = world.source(settings(None));
@@ -249,7 +248,6 @@ fn a_run_goes_on_behind_the_last_acknowledged_message() {
     let (key, payload, _) = next(&mut again);
     assert_eq!((&key[..], transactions(payload)), ("2", expected(seed, 2)));
     assert_eq!(next(&mut world.source(settings(Some(seed ^ 1)))).0, "0");
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
@@ -331,10 +329,4 @@ fn a_service_that_is_away_is_waited_for() {
     runtime.spawn(serve(listener, simulated(), stop.clone()));
     assert_eq!(transactions(next(&mut source).1), expected(7, 0));
     stop.cancel();
-}
-
-fn tempfolder() -> std::path::PathBuf {
-    let dir = std::env::temp_dir().join(format!("factmill-{:016x}", rand::random::<u64>()));
-    std::fs::create_dir(&dir).unwrap();
-    dir
 }
