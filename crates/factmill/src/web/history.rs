@@ -125,8 +125,8 @@ impl Reader {
         Self {
             open,
             client: Mutex::new(None),
-            status: question("agg_status_by_minute", "coalesce(status, 'unknown')"),
-            payment_method: question("agg_payment_method", "coalesce(payment_method, 'unknown')"),
+            status: question("agg_status_by_minute", "coalesce(status, 'Unknown')"),
+            payment_method: question("agg_payment_method", "coalesce(payment_method, 'Unknown')"),
         }
     }
 

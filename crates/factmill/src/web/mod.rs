@@ -11,6 +11,8 @@
 mod assets;
 mod history;
 mod live;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
