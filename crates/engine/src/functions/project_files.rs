@@ -191,6 +191,7 @@ pub(crate) fn literal<'a>(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends at its first failure")]
 mod tests {
     use super::*;
 

@@ -61,6 +61,7 @@ impl Regression {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends at its first failure")]
 mod tests {
     use super::*;
 

@@ -87,4 +87,15 @@ impl Votes {
         let others = votes.filter(|(bit, _)| than.0 & (1 << bit) == 0);
         others.map(|(_, votes)| *votes).max().unwrap_or(0)
     }
+
+    /// The language with the most votes, the first by code of several.
+    pub(super) fn leader(&self) -> Option<(&'static str, Languages)> {
+        let mut leader = 0;
+        for bit in 1..self.0.len() {
+            if self.0[bit] > self.0[leader] {
+                leader = bit;
+            }
+        }
+        Some((codes().nth(leader)?, Languages(1 << leader)))
+    }
 }

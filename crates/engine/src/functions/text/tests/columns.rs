@@ -17,42 +17,20 @@ use super::{call, function};
 
 /// The texts in each of Arrow's layouts, whole and as a slice of something longer.
 fn layouts(texts: &[Option<String>]) -> Vec<ArrayRef> {
-    let around = |texts: &[Option<String>]| {
-        let mut more = vec![Some("before, outside the slice".to_owned()), None];
-        more.extend_from_slice(texts);
-        more.push(Some("after".to_owned()));
-        more
-    };
-    let longer = around(texts);
-    let sliced = |array: ArrayRef| array.slice(2, texts.len());
-    vec![
+    let mut longer = vec![Some("before, outside the slice".to_owned()), None];
+    longer.extend_from_slice(texts);
+    longer.push(Some("after".to_owned()));
+    let sliced = each_layout(&longer).map(|array| array.slice(2, texts.len()));
+    each_layout(texts).into_iter().chain(sliced).collect()
+}
+
+fn each_layout(texts: &[Option<String>]) -> [ArrayRef; 3] {
+    let views: StringViewArray = texts.iter().map(Option::as_deref).collect();
+    [
         Arc::new(StringArray::from(texts.to_vec())),
         Arc::new(LargeStringArray::from(texts.to_vec())),
-        texts
-            .iter()
-            .map(Option::as_deref)
-            .collect::<StringViewArray>()
-            .pipe(),
-        sliced(Arc::new(StringArray::from(longer.clone()))),
-        sliced(Arc::new(LargeStringArray::from(longer.clone()))),
-        sliced(
-            longer
-                .iter()
-                .map(Option::as_deref)
-                .collect::<StringViewArray>()
-                .pipe(),
-        ),
+        Arc::new(views),
     ]
-}
-
-trait Pipe {
-    fn pipe(self) -> ArrayRef;
-}
-
-impl Pipe for StringViewArray {
-    fn pipe(self) -> ArrayRef {
-        Arc::new(self)
-    }
 }
 
 fn texts(array: &ArrayRef) -> Vec<Option<String>> {
