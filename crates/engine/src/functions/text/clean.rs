@@ -9,7 +9,7 @@ use datafusion::logical_expr::ScalarUDF;
 
 use super::column::TextColumn;
 use super::row_wise::RowWise;
-use super::stop_words::is_english_without_apostrophes;
+use super::stop_words::is_english;
 use super::words::is_space;
 
 /// Appends `text`, cleaned, to `cleaned`, in this order:
@@ -17,8 +17,8 @@ use super::words::is_space;
 /// 1. lower case by Unicode's full mapping (`İ` becomes `i` and a combining dot);
 /// 2. what is neither a-z, 0-9 nor white space is dropped, with nothing in its place;
 /// 3. a digit behind a letter begins a word of its own (`b2b` is `b 2b`, `3rd` stays);
-/// 4. the words between white space that are NLTK's English stop words, without apostrophes like the
-///    text, are dropped;
+/// 4. the words between white space that are NLTK's English stop words are dropped; those with an
+///    apostrophe never match, as the text has none any more (`don't` is `dont` and stays);
 /// 5. the rest is joined by one space.
 pub(super) fn clean(text: &str, cleaned: &mut String) {
     let begin = cleaned.len();
@@ -46,7 +46,7 @@ pub(super) fn clean(text: &str, cleaned: &mut String) {
 
 /// Keeps or drops the word that begins at `word`; says where the next one begins.
 fn end_word(cleaned: &mut String, word: usize) -> usize {
-    if is_english_without_apostrophes(&cleaned[word..]) {
+    if is_english(&cleaned[word..]) {
         cleaned.truncate(word);
     } else if cleaned.len() > word {
         cleaned.push(' ');

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use datafusion::common::{HashMap, HashSet};
+use datafusion::common::HashMap;
 
 /// A set of the languages that have a list, a bit for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,19 +45,15 @@ static WORDS: LazyLock<HashMap<&'static str, Languages>> = LazyLock::new(|| {
     words
 });
 
-static ENGLISH_WITHOUT_APOSTROPHES: LazyLock<HashSet<String>> = LazyLock::new(|| {
-    let english = stop_words::lookup("en").into_iter().flatten();
-    english.map(|word| word.replace('\'', "")).collect()
-});
-
 /// The languages in which a word, in lower case, is a stop word.
 pub(super) fn languages_of(word: &str) -> Languages {
     WORDS.get(word).copied().unwrap_or(Languages(0))
 }
 
-/// Whether a word is an English stop word where both have lost their apostrophes.
-pub(super) fn is_english_without_apostrophes(word: &str) -> bool {
-    ENGLISH_WITHOUT_APOSTROPHES.contains(word)
+/// Whether a word is an English stop word.
+pub(super) fn is_english(word: &str) -> bool {
+    static ENGLISH: LazyLock<Option<Languages>> = LazyLock::new(|| Languages::of("en"));
+    ENGLISH.is_some_and(|english| languages_of(word).meets(english))
 }
 
 /// How many words of a text are stop words, by language.
