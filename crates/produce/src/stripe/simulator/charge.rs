@@ -314,7 +314,7 @@ impl Charge<'_> {
         let risk = if self.card.declined.is_some() {
             60 + self.dice.below(40)
         } else {
-            self.dice.below(60)
+            self.dice.below(85).min(self.dice.below(85))
         };
         let paid = self.card.declined.is_none();
         let mut charge = json!({
