@@ -17,6 +17,7 @@ mod memory;
 mod metrics;
 mod metrics_server;
 mod printer;
+mod producers;
 mod shutdown;
 mod stream;
 mod watch;

@@ -7,7 +7,7 @@ use factmill_core::epoch::Reader;
 use factmill_core::error::ErrorKind;
 use factmill_project::{Job, LoadOptions, Project, Target};
 
-use crate::cli::Setting;
+use crate::cli::{EMBEDDED, Setting};
 use crate::config::{Connections, Environment, Needs, Profile};
 use crate::context::Context;
 use crate::embedded::{Access, EmbeddedError};
@@ -149,6 +149,30 @@ impl Workspace {
     /// Everything that is wrong in `factmill.yml`, at once.
     pub(crate) fn profile(&self, needs: Needs) -> Result<Profile, Diagnostics> {
         Profile::load(&self.directory, &self.profile, needs, &self.environment)
+    }
+
+    /// Whether the profile's servers are private ones.
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.profile == EMBEDDED
+    }
+
+    /// A variable of the environment or of `.env` that is set to something.
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        let value = self.environment.all().get(name)?;
+        (!value.is_empty()).then_some(value)
+    }
+
+    /// The file in which a command keeps something for a job of this profile; its folder is made.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub(crate) fn state_file(&self, command: &str, job: &str) -> Result<PathBuf, Failure> {
+        let folder = self.directory.join(".factmill").join(command);
+        let folder = folder.join(&self.profile);
+        std::fs::create_dir_all(&folder).map_err(|error| {
+            Failure::usage(format!("cannot create {}: {error}", folder.display()))
+        })?;
+        Ok(folder.join(format!("{job}.json")))
     }
 
     /// Who reads, when this profile runs the job.

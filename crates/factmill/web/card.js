@@ -1,6 +1,8 @@
 // One source: its three charts, and the same numbers as text.
 
 const STATUSES = ["Processing", "Shipped", "Delivered", "Cancelled"];
+export const OTHER = "Other";
+const MOST_ROWS = 10;
 const numbers = new Intl.NumberFormat("en");
 const isStill = matchMedia("(prefers-reduced-motion: reduce)");
 const isDark = matchMedia("(prefers-color-scheme: dark)");
@@ -21,6 +23,13 @@ function inOrder(counts) {
 
 function byCount(counts) {
   return [...counts].sort(([a, m], [b, n]) => n - m || a.localeCompare(b));
+}
+
+// The first rows, and the rest in one.
+function atMost(counts) {
+  if (counts.length <= MOST_ROWS) return counts;
+  const rest = counts.slice(MOST_ROWS - 1);
+  return [...counts.slice(0, MOST_ROWS - 1), [OTHER, sum(rest)]];
 }
 
 function sum(counts) {
@@ -120,8 +129,8 @@ export class Card {
 
   // `status` and `payment` hold [name, count], `volume` holds [time, count] from old to new.
   show({ status, payment, volume }) {
-    const statuses = inOrder(status);
-    const payments = byCount(payment);
+    const statuses = atMost(inOrder(status));
+    const payments = atMost(byCount(payment));
     const total = sum(statuses);
     this.find(".count").textContent = numbers.format(total);
     const share = ([name, count]) => `${name} ${Math.round((100 * count) / total)} %`;

@@ -1,10 +1,14 @@
 // A live source: its events, its connection, and what they add up to.
 
+import { OTHER } from "./card.js";
+
 const STEP = 2000; // milliseconds of a point of the volume line
 const POINTS = 15;
 const SLOW_AFTER = 5000; // a source that is silent for so long is called slow
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 15000;
+const LONGEST_NAME = 40;
+const MOST_NAMES = 100;
 const GIVE_UP_AFTER = 30000; // milliseconds for the first answer
 
 // As the warehouse's models write it: one casing, one spelling.
@@ -15,11 +19,14 @@ export function statusOf(text) {
 }
 
 function methodOf(text) {
-  return String(text ?? "unknown").trim();
+  return String(text ?? "Unknown").trim();
 }
 
+// A third party may send any text: names are cut, and beyond so many they count together.
 function more(counts, name) {
-  counts.set(name, (counts.get(name) ?? 0) + 1);
+  const short = name.slice(0, LONGEST_NAME);
+  const known = counts.has(short) || counts.size < MOST_NAMES ? short : OTHER;
+  counts.set(known, (counts.get(known) ?? 0) + 1);
 }
 
 export class LiveSource {
@@ -68,7 +75,7 @@ export class LiveSource {
     });
     events.addEventListener("message", (event) => this.take(event.data));
     // A document that could not be read by the service: it is stored, but says nothing to a chart.
-    events.addEventListener("broken", () => this.took("unreadable", "unreadable"));
+    events.addEventListener("broken", () => this.took("Unreadable", "Unreadable"));
     events.addEventListener("problem", (event) => {
       this.heard();
       this.problem = read(event.data)?.problem ?? "the service has a problem";
@@ -95,7 +102,7 @@ export class LiveSource {
   take(text) {
     const document = read(text);
     if (document === null || typeof document !== "object") {
-      this.took("unreadable", "unreadable");
+      this.took("Unreadable", "Unreadable");
     } else {
       this.took(statusOf(document.status), methodOf(document.payment_method));
     }

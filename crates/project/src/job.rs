@@ -62,6 +62,13 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// Whether it is a Kafka topic.
+    pub fn is_kafka(&self) -> bool {
+        matches!(self, Self::Kafka { .. })
+    }
+}
+
 /// Where a partition without a stored position begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {

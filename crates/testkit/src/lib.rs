@@ -13,6 +13,7 @@
 //! Tests share one server of a kind through `shared()` and keep apart by names: a fresh database, a
 //! fresh topic ([`unique_name`]). A test that kills a server starts its own.
 
+mod browser;
 mod duckdb;
 pub mod grafana;
 mod kafka;
@@ -24,6 +25,7 @@ pub mod project;
 mod scratch;
 pub mod toolchain;
 
+pub use browser::Browser;
 pub use duckdb::DuckDb;
 pub use kafka::Kafka;
 pub use mockoon::Mockoon;

@@ -1,8 +1,10 @@
-//! What the servers are built with or run on: Java, Maven, Go, Python, Node.
+//! What the servers are built with or run on: Java, Maven, Go, Python, Node,
+//! Chromium.
 //!
 //! Each is looked for first, then installed where that takes no question; else the error names one
 //! command to copy.
 
+mod chromium;
 mod go;
 mod node;
 
@@ -14,6 +16,7 @@ use anyhow::{Context, Result};
 use factmill_provision::packages::{self, SystemPackage};
 use factmill_provision::{ProvisionError, cache, postgres, program};
 
+pub use chromium::chromedriver;
 pub use go::go;
 pub use node::{node, npm};
 
@@ -57,6 +60,7 @@ pub async fn ensure_all() -> Result<()> {
         crate::mongo::install()?;
         crate::duckdb::install()?;
         crate::mockoon::install()?;
+        chromedriver()?;
         Ok(())
     })
     .await?

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datafusion::common::{ScalarValue, plan_datafusion_err, plan_err};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use factmill_core::error::ErrorKind;
 use factmill_core::source::Classified;
 use serde::de::DeserializeOwned;

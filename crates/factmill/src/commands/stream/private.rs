@@ -3,16 +3,15 @@
 use std::path::Path;
 
 use factmill_connect::source::kafka::{Identity, KafkaConfig};
-use factmill_produce::produce;
 use factmill_project::job::Origin;
 use futures::future::{join_all, try_join_all};
 use tokio_util::sync::CancellationToken;
 
 use super::{JobRun, Run};
 use crate::config::Connections;
-use crate::embedded::{FIRST_PART, Feed, Servers, USUAL_RATE, Wanted};
-use crate::failure::{Failure, chain};
-use crate::printer::{BOLD, grouped};
+use crate::embedded::{Feed, Place, Servers, Wanted};
+use crate::failure::chain;
+use crate::printer::BOLD;
 use crate::workspace::embedded_failure;
 
 /// Starts the servers, streams, and ends them, whatever happened between.
@@ -46,7 +45,7 @@ async fn stream(run: &Run<'_>, servers: &Servers) -> anyhow::Result<()> {
     let connections = servers.connections();
     // Offsets of a new broker begin at 0 again: each start is a life of its own.
     let identity = format!("embedded/{}", uuid::Uuid::new_v4());
-    let mut feeds = feeds(run, servers, &connections, &identity).await?;
+    let feeds = feeds(run, servers, &connections, &identity).await?;
     announce(run, servers, &feeds);
 
     let jobs = run.jobs.iter().zip(&feeds).map(|(job, feed)| JobRun {
@@ -55,38 +54,26 @@ async fn stream(run: &Run<'_>, servers: &Servers) -> anyhow::Result<()> {
             identity: Identity::Given(identity.clone()),
             ..kafka.config()
         }),
-        unread: feed.as_ref().map(|feed| feed.unread.clone()),
+        unread: feed.as_ref().and_then(|feed| feed.unread.clone()),
     });
     let jobs: Vec<_> = jobs.collect();
-    for feed in feeds.iter_mut().flatten() {
-        if let Some(rate) = run.arguments.produce_rate {
-            feed.config.rate = rate;
-        }
-        if run.arguments.once {
-            feed.config.count = Some(feed.committed + FIRST_PART);
-        }
-    }
     let feeds = feeds.into_iter().flatten();
     if run.arguments.once {
-        let producing = feeds.map(|feed| produce(feed.config, feed.source, &run.stop, |_| {}));
-        try_join_all(producing).await.map_err(Failure::classified)?;
+        let producing = feeds.map(|feed| Box::pin(feed.first_part(&run.stop)));
+        try_join_all(producing).await?;
         return run.epochs(&connections, jobs).await;
     }
     let ended = CancellationToken::new();
     let cancel = run.stop.child_token();
     let producing = feeds.map(async |feed| {
-        let topic = feed.config.topic.clone();
+        let about = feed.about.clone();
         let produced = tokio::select! {
-            produced = produce(feed.config, feed.source, &cancel, |_| {}) => produced,
+            produced = Box::pin(feed.keep_sending(&cancel)) => produced,
             () = ended.cancelled() => return,
         };
         if let Err(error) = produced {
             let reason = chain(&error);
-            tracing::error!(
-                topic,
-                reason,
-                "the producer inside ended; the stream goes on"
-            );
+            tracing::error!(about, reason, "a producer inside ended; the stream goes on");
         }
     });
     let streaming = async {
@@ -106,13 +93,22 @@ async fn feeds(
     identity: &str,
 ) -> anyhow::Result<Vec<Option<Feed>>> {
     let warehouse = crate::commands::warehouse(connections).await?;
-    let brokers = connections.kafka.as_ref();
-    let brokers = brokers.map(|kafka| kafka.brokers.as_str());
     let mut feeds = Vec::with_capacity(run.jobs.len());
+    let Some(kafka) = &connections.kafka else {
+        feeds.resize_with(run.jobs.len(), || None);
+        return Ok(feeds);
+    };
+    let place = Place {
+        project: &run.workspace.directory,
+        folder: servers.folder(),
+        warehouse: &warehouse,
+        identity,
+        brokers: &kafka.brokers,
+        rate: run.arguments.produce_rate,
+    };
     for job in &run.jobs {
         let reader = run.workspace.reader(&job.name);
-        let folder = servers.folder();
-        feeds.push(Feed::prepare(job, &reader, &warehouse, identity, folder, brokers).await?);
+        feeds.push(Box::pin(Feed::prepare(job, &reader, &place)).await?);
     }
     Ok(feeds)
 }
@@ -144,23 +140,12 @@ fn announce(run: &Run<'_>, servers: &Servers, feeds: &[Option<Feed>]) {
     }
     for (job, feed) in run.jobs.iter().zip(feeds) {
         let Some(feed) = feed else { continue };
-        let rate = run.arguments.produce_rate.unwrap_or(USUAL_RATE);
-        let then = if run.arguments.once {
-            String::new()
-        } else {
-            format!(", then {rate} a second")
-        };
         let whose = if run.jobs.len() > 1 {
             format!("{}: ", job.name)
         } else {
             String::new()
         };
-        lines.push(format!(
-            "  producer   {whose}{} events at once{then}; seed {}, {} committed before",
-            grouped(FIRST_PART),
-            feed.seed,
-            grouped(feed.committed)
-        ));
+        lines.push(format!("  producer   {whose}{}", feed.about));
     }
     if let Some(first) = run.jobs.first() {
         let schema = &first.schema;

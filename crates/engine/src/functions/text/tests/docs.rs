@@ -3,6 +3,7 @@
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::prelude::SessionContext;
 
+use super::super::stop_words;
 use crate::session::{Memory, state};
 
 /// The rows of tables whose heading is `SQL | result`: both cells are code.
@@ -27,32 +28,41 @@ fn examples(page: &str) -> Vec<(String, String)> {
 async fn the_page_tells_the_truth() {
     let page = include_str!("../../../../../../docs/text-functions.md");
     let dir = tempfile::tempdir().unwrap();
-    // Files that the page shows, named on the line before their block.
-    for (name, block) in page
-        .split("\n`")
-        .skip(1)
-        .filter_map(|part| part.split_once("`:\n\n```json\n"))
-        .filter(|(name, _)| name.ends_with(".json"))
-    {
-        let file = dir.path().join(name);
+    // Files that the page shows, each named on the line before its block.
+    let mut parts = page.split("`:\n\n```json\n");
+    let mut before = parts.next().unwrap();
+    for part in parts {
+        let file = dir.path().join(before.rsplit('`').next().unwrap());
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(file, block.split("```").next().unwrap()).unwrap();
+        std::fs::write(file, part.split("```").next().unwrap()).unwrap();
+        before = part;
     }
     let session = SessionContext::new_with_state(state(&Memory::batch(), 1, dir.path()).unwrap());
     let examples = examples(page);
     assert!(examples.len() > 30, "{} examples", examples.len());
+    let mut wrong = Vec::new();
     for (sql, expected) in examples {
-        let batches = session
-            .sql(&format!("select {sql}"))
-            .await
-            .unwrap_or_else(|error| panic!("{sql}: {error}"))
-            .collect()
-            .await
-            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let result = match session.sql(&format!("select {sql}")).await {
+            Ok(rows) => rows.collect().await,
+            Err(error) => Err(error),
+        };
         let options = FormatOptions::default().with_null("null");
-        let formatter = ArrayFormatter::try_new(batches[0].column(0), &options).unwrap();
-        assert_eq!(formatter.value(0).to_string(), expected, "{sql}");
+        let shown = match &result {
+            Ok(batches) => ArrayFormatter::try_new(batches[0].column(0), &options)
+                .unwrap()
+                .value(0)
+                .to_string(),
+            Err(error) => error.to_string(),
+        };
+        if shown != expected {
+            wrong.push(format!("{sql}: {shown}, not {expected}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let languages: Vec<_> = stop_words::codes().collect();
+    let languages = languages.join(", ");
+    let unwrapped = page.replace('\n', " ");
+    assert!(unwrapped.contains(&languages), "stop words of {languages}");
     // Every function has its example.
     for function in crate::functions::of_models(dir.path()) {
         assert!(
