@@ -53,7 +53,7 @@ impl World {
         StripeSettings {
             base_url: self.base.clone(),
             every: Duration::ZERO,
-            requests_per_second: 10_000,
+            requests_per_second: u32::MAX,
             seed: Some(7),
             ..StripeSettings::new(ApiKey::new("sk_test_1"))
         }
