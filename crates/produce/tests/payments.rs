@@ -136,7 +136,8 @@ async fn a_run_that_is_cancelled_goes_on_and_no_row_is_missing() {
     let cancel = CancellationToken::new();
     let mut slow = config(kafka.brokers(), &topic, u64::MAX);
     slow.rate = Rate::PerSecond(10_000.0);
-    let first = produce(slow, open(), &cancel.clone(), move |progress| {
+    let stop = cancel.clone();
+    let first = produce(slow, open(), &stop, move |progress| {
         if progress.acknowledged > 0 {
             cancel.cancel();
         }
