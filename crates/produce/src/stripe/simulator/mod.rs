@@ -53,3 +53,6 @@ impl SimulatorSettings {
 
 /// The time over which requests are counted.
 const WINDOW: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;
