@@ -13,6 +13,7 @@
 mod charge;
 mod forex;
 mod ledger;
+mod payer;
 mod server;
 
 use std::sync::Arc;
