@@ -75,6 +75,7 @@ async fn runs_that_follow_each_other_send_every_event_once() {
     };
     let server = tokio::spawn(serve(listener, simulated, stop.clone()));
     let folder = TempDir::new().unwrap();
+    let broken = events(10.0);
     let mut sent = 0;
     for count in [1500, 1, 2499] {
         let settings = RetailSettings {
@@ -88,7 +89,7 @@ async fn runs_that_follow_each_other_send_every_event_once() {
         let report = produce(config, source, &CancellationToken::new(), |_| {})
             .await
             .unwrap();
-        let bad = (sent..sent + count).filter(|&index| events(10.0).fault(index).is_some());
+        let bad = (sent..sent + count).filter(|&index| broken.fault(index).is_some());
         assert_eq!(
             (report.acknowledged, report.bad),
             (count, bad.count() as u64)
@@ -102,7 +103,7 @@ async fn runs_that_follow_each_other_send_every_event_once() {
         .into_values()
         .flatten()
         .collect();
-    let mut expected: Vec<_> = written(&events(10.0), 4000)
+    let mut expected: Vec<_> = written(&broken, 4000)
         .iter()
         .map(|event| event.payload().map(<[u8]>::to_vec))
         .collect();

@@ -23,7 +23,7 @@ flattened as (
 
     select
         charge['id'] as charge_id,
-        cast(to_timestamp_micros(charge['created'] * 1000000) as timestamptz) as created_at,
+        cast(to_timestamp_seconds(charge['created']) as timestamptz) as created_at,
         charge['amount'] as amount,
         charge['amount_captured'] as amount_captured,
         charge['amount_refunded'] as amount_refunded,

@@ -42,7 +42,8 @@ pub(super) struct StripeApi {
 impl StripeApi {
     /// Must be called within a runtime.
     pub(super) fn new(http: HttpClient, base: &Address, key: ApiKey, per_second: u32) -> Self {
-        let mut pace = interval(Duration::from_secs(1) / per_second.max(1));
+        let pause = Duration::from_secs(1) / per_second.max(1);
+        let mut pace = interval(pause.max(Duration::from_nanos(1)));
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             http,

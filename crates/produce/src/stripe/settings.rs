@@ -34,7 +34,7 @@ pub struct StripeSettings {
     pub every: Duration,
     /// Most charges of a batch, 1 to 100.
     pub charges: u32,
-    /// Most requests a second, above 0.
+    /// Most requests a second, above 0; `u32::MAX` is as many as the service answers.
     pub requests_per_second: u32,
     /// The same seed asks for the same charges; without one that of the state file goes on, or a
     /// fresh one is drawn.

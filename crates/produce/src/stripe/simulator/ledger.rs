@@ -7,7 +7,8 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::WINDOW;
-use super::charge::{hash, invalid};
+use super::charge::invalid;
+use super::payer::hash;
 
 /// Charges and keys that are kept; older ones are forgotten.
 const KEPT: usize = 100_000;

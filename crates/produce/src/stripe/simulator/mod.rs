@@ -13,6 +13,7 @@
 mod charge;
 mod forex;
 mod ledger;
+mod payer;
 mod server;
 
 use std::sync::Arc;
@@ -53,3 +54,6 @@ impl SimulatorSettings {
 
 /// The time over which requests are counted.
 const WINDOW: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;
