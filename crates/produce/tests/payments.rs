@@ -134,12 +134,12 @@ async fn a_run_that_is_cancelled_goes_on_and_no_row_is_missing() {
     };
     let open = || PaymentsSource::open(kept.clone()).unwrap();
     let cancel = CancellationToken::new();
+    let enough = cancel.clone();
     let mut slow = config(kafka.brokers(), &topic, u64::MAX);
     slow.rate = Rate::PerSecond(10_000.0);
-    let stop = cancel.clone();
-    let first = produce(slow, open(), &stop, move |progress| {
+    let first = produce(slow, open(), &cancel, move |progress| {
         if progress.acknowledged > 0 {
-            cancel.cancel();
+            enough.cancel();
         }
     });
     let first = first.await.unwrap();
