@@ -55,14 +55,23 @@ impl Browser {
             .no_proxy()
             .build()
             .context("could not make an HTTP client")?;
-        let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
+        let profile = format!(
+            "--user-data-dir={}",
+            folder.path().join("profile").display()
+        );
         let arguments: Vec<&str> = ARGUMENTS.into_iter().chain([profile.as_str()]).collect();
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         } } });
         let driver_url = format!("http://127.0.0.1:{port}");
-        let new = ask(&client, Method::POST, &format!("{driver_url}/session"), Some(wanted)).await?;
+        let new = ask(
+            &client,
+            Method::POST,
+            &format!("{driver_url}/session"),
+            Some(wanted),
+        )
+        .await?;
         let id = new["sessionId"].as_str().context("the session has no id")?;
         Ok(Self {
             session: format!("{driver_url}/session/{id}"),
@@ -129,12 +138,16 @@ impl Browser {
     /// # Errors
     /// When the browser refuses.
     pub async fn shape(&self, width: u32, height: u32, scheme: &str) -> Result<()> {
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.own("Emulation.setDeviceMetricsOverride", size).await?;
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        self.own("Emulation.setEmulatedMedia", json!({ "features": features }))
-            .await
-            .map(drop)
+        self.own(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": features }),
+        )
+        .await
+        .map(drop)
     }
 
     /// What the page looks like, a PNG of the visible part.

@@ -12,7 +12,8 @@ async fn a_page_is_opened_used_looked_at_and_its_complaints_are_heard() {
     let browser = Browser::start().await.unwrap();
     browser.shape(360, 640, "dark").await.unwrap();
     browser.open(PAGE).await.unwrap();
-    let seen = "return [innerWidth, matchMedia('(prefers-color-scheme: dark)').matches, arguments[0]]";
+    let seen =
+        "return [innerWidth, matchMedia('(prefers-color-scheme: dark)').matches, arguments[0]]";
     assert_eq!(
         browser.run(seen, &["x"]).await.unwrap(),
         json!([360, true, "x"])
@@ -22,7 +23,10 @@ async fn a_page_is_opened_used_looked_at_and_its_complaints_are_heard() {
     let clicked = "return document.querySelector('button').textContent === '1'";
     assert_eq!(browser.wait_for(clicked, &[]).await.unwrap(), json!(true));
     let complaints = browser.complaints().await.unwrap();
-    assert!(complaints.len() == 1 && complaints[0].contains("ouch"), "{complaints:?}");
+    assert!(
+        complaints.len() == 1 && complaints[0].contains("ouch"),
+        "{complaints:?}"
+    );
     assert!(browser.screenshot().await.unwrap().starts_with(b"\x89PNG"));
     let thrown = browser.run("throw new Error('no such thing')", &[]).await;
     assert!(thrown.unwrap_err().to_string().contains("no such thing"));

@@ -7,7 +7,11 @@ use axum::routing::get;
 /// Path, content type and content of each file.
 const FILES: [(&str, &str, &str); 8] = [
     ("/", HTML, include_str!("../../web/index.html")),
-    ("/assets/style.css", CSS, include_str!("../../web/style.css")),
+    (
+        "/assets/style.css",
+        CSS,
+        include_str!("../../web/style.css"),
+    ),
     ("/assets/icon.svg", SVG, include_str!("../../web/icon.svg")),
     ("/assets/app.js", SCRIPT, include_str!("../../web/app.js")),
     ("/assets/card.js", SCRIPT, include_str!("../../web/card.js")),
@@ -33,10 +37,12 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const ALWAYS_ASK: (HeaderName, &str) = (header::CACHE_CONTROL, "no-cache");
 
 pub(super) fn routes() -> Router {
-    FILES.iter().fold(Router::new(), |routes, (path, kind, text)| {
-        routes.route(
-            path,
-            get(async move || ([(header::CONTENT_TYPE, *kind), ALWAYS_ASK], *text)),
-        )
-    })
+    FILES
+        .iter()
+        .fold(Router::new(), |routes, (path, kind, text)| {
+            routes.route(
+                path,
+                get(async move || ([(header::CONTENT_TYPE, *kind), ALWAYS_ASK], *text)),
+            )
+        })
 }

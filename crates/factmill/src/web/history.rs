@@ -34,7 +34,9 @@ pub(super) enum Range {
 
 impl Range {
     fn read(query: &str) -> Option<Self> {
-        let mut values = query.split('&').filter_map(|pair| pair.strip_prefix("range="));
+        let mut values = query
+            .split('&')
+            .filter_map(|pair| pair.strip_prefix("range="));
         match (values.next(), values.next()) {
             (Some("hour"), None) => Some(Self::Hour),
             (Some("day"), None) => Some(Self::Day),
@@ -184,7 +186,10 @@ impl Reader {
             let (source, name, step, count) = fields(row)?;
             if let Some(counts) = sources.get_mut(source) {
                 add(&mut counts.status, name, count);
-                if let Some(volume) = usize::try_from(step).ok().and_then(|step| counts.volume.get_mut(step)) {
+                if let Some(volume) = usize::try_from(step)
+                    .ok()
+                    .and_then(|step| counts.volume.get_mut(step))
+                {
                     *volume += count;
                 }
             }
@@ -238,7 +243,10 @@ pub(super) async fn answer(
         Ok(history) => ([(header::CACHE_CONTROL, "no-store")], Json(history)).into_response(),
         Err(error) => {
             let causes = anyhow::Error::new(error);
-            tracing::warn!(error = format!("{causes:#}"), "the page's history cannot be read");
+            tracing::warn!(
+                error = format!("{causes:#}"),
+                "the page's history cannot be read"
+            );
             refusal(StatusCode::SERVICE_UNAVAILABLE, &causes.to_string())
         }
     }
@@ -252,7 +260,13 @@ mod tests {
     fn a_range_is_asked_for_by_its_name_alone() {
         assert_eq!(Range::read("range=hour"), Some(Range::Hour));
         assert_eq!(Range::read("x=1&range=month"), Some(Range::Month));
-        for wrong in ["", "range=", "range=year", "range=hour&range=day", "Range=day"] {
+        for wrong in [
+            "",
+            "range=",
+            "range=year",
+            "range=hour&range=day",
+            "Range=day",
+        ] {
             assert_eq!(Range::read(wrong), None, "{wrong}");
         }
     }
@@ -261,6 +275,10 @@ mod tests {
     fn the_schema_is_quoted() {
         let open: OpenWarehouse = Arc::new(|| Box::pin(async { anyhow::bail!("not asked") }));
         let reader = Reader::new(open, "shop\" --");
-        assert!(reader.status.contains(r#""shop"" --"."agg_status_by_minute""#));
+        assert!(
+            reader
+                .status
+                .contains(r#""shop"" --"."agg_status_by_minute""#)
+        );
     }
 }

@@ -39,7 +39,8 @@ pub(crate) const PAGE_PORT: u16 = 5173;
 const LAST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Everything comes from this server, and no other page may frame it.
-const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str =
+    "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Opens a connection to the warehouse that needs no right but to read the job's tables.
 pub(crate) type OpenWarehouse =
@@ -67,7 +68,8 @@ pub(crate) async fn serve(
     cancel: CancellationToken,
 ) -> anyhow::Result<()> {
     let routes = routes(page, cancel.clone())?;
-    let served = axum::serve(listener, routes).with_graceful_shutdown(cancel.clone().cancelled_owned());
+    let served =
+        axum::serve(listener, routes).with_graceful_shutdown(cancel.clone().cancelled_owned());
     let last = async {
         cancel.cancelled().await;
         tokio::time::sleep(LAST_PATIENCE).await;
@@ -81,7 +83,10 @@ pub(crate) async fn serve(
 fn routes(page: Page, closing: CancellationToken) -> Result<Router, FollowError> {
     let services = Services {
         follower: Follower::new()?,
-        generator: format!("{}/real_time_response", page.generator.trim_end_matches('/')),
+        generator: format!(
+            "{}/real_time_response",
+            page.generator.trim_end_matches('/')
+        ),
         third_party: format!("{}/transactions", page.third_party.trim_end_matches('/')),
         closing,
     };

@@ -223,7 +223,10 @@ async fn live_charts_show_what_was_sent_and_come_back_after_a_restart() {
     let click = "document.querySelector('#live-generator .reset').click()";
     browser.run(click, &[]).await.unwrap();
     wait_for_total(&browser, "live-generator", 0).await;
-    assert_eq!(table(&browser, "live-generator", "status").await, BTreeMap::new());
+    assert_eq!(
+        table(&browser, "live-generator", "status").await,
+        BTreeMap::new()
+    );
     wait_for_total(&browser, "live-third_party", SHOWN).await;
 
     running.stop().await;
@@ -283,14 +286,20 @@ async fn the_warehouse_is_shown_over_an_hour_a_day_and_a_month() {
     let refused = get(address, "/api/history?range=hour").await;
     assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
     assert!(refused.contains("factmill stream ecommerce"), "{refused}");
-    assert!(get(address, "/api/history?range=year").await.starts_with("HTTP/1.1 400"));
+    assert!(
+        get(address, "/api/history?range=year")
+            .await
+            .starts_with("HTTP/1.1 400")
+    );
 
     create_tables(&client).await;
     fill(&client).await;
     let browser = Browser::start().await.unwrap();
     browser.open(&format!("http://{address}/")).await.unwrap();
     let of = |pairs: &[(&str, u64)]| {
-        let owned = pairs.iter().map(|(name, count)| ((*name).to_owned(), *count));
+        let owned = pairs
+            .iter()
+            .map(|(name, count)| ((*name).to_owned(), *count));
         owned.collect::<BTreeMap<_, _>>()
     };
     for (button, total, statuses) in [
@@ -308,12 +317,18 @@ async fn the_warehouse_is_shown_over_an_hour_a_day_and_a_month() {
             browser.press("\u{e007}").await.unwrap();
         }
         wait_for_total(&browser, "history-generator", total).await;
-        assert_eq!(table(&browser, "history-generator", "status").await, statuses);
+        assert_eq!(
+            table(&browser, "history-generator", "status").await,
+            statuses
+        );
         assert_eq!(
             table(&browser, "history-generator", "payment").await,
             of(&[("PayPal", total as u64)])
         );
-        let volume: u64 = drawn(&browser, "history-generator", "volume").await.iter().sum();
+        let volume: u64 = drawn(&browser, "history-generator", "volume")
+            .await
+            .iter()
+            .sum();
         assert_eq!(volume, total as u64);
         wait_for_total(&browser, "history-third_party", 0).await;
     }

@@ -55,12 +55,18 @@ pub(super) fn decoded(kept: &[Kept]) -> Decoded {
 async fn good_documents_load_and_broken_ones_become_dead_letters() {
     let shelf = Shelf::new();
     let shop = Shop::open(settings(), shelf.clone()).await;
-    let url = format!("{}/real_time_response?rate=max&count=5000&bad=20", shop.generator);
+    let url = format!(
+        "{}/real_time_response?rate=max&count=5000&bad=20",
+        shop.generator
+    );
     all(&url).await;
     shop.close().await;
     let kept = shelf.kept();
     let decoded = decoded(&kept);
-    let dead = decoded.dead_letters.iter().map(|letter| letter.offset as usize);
+    let dead = decoded
+        .dead_letters
+        .iter()
+        .map(|letter| letter.offset as usize);
     let broken = (0..kept.len()).filter(|&index| kept[index].is_bad);
     assert_eq!(dead.collect::<HashSet<_>>(), broken.collect());
     assert_eq!(decoded.undeclared, Default::default());
@@ -86,7 +92,11 @@ async fn a_third_partys_documents_load_whatever_their_manner() {
         is_bad: false,
     });
     let decoded = decoded(&kept);
-    assert!(decoded.dead_letters.is_empty(), "{:?}", decoded.dead_letters);
+    assert!(
+        decoded.dead_letters.is_empty(),
+        "{:?}",
+        decoded.dead_letters
+    );
     assert_eq!(decoded.rows.num_rows(), MANNERS.len());
     let source = decoded.rows.column_by_name("source").unwrap();
     assert_eq!(source.null_count(), 0, "the header is a column");

@@ -50,7 +50,11 @@ fn brokers(address: &str) -> [(String, String); 1] {
 }
 
 /// Both services, the simulated third party, and a follower of each; the report of the services.
-async fn run(bootstrap: &str, topic: &str, count: u64) -> (factmill_produce::Report, [Followed; 2]) {
+async fn run(
+    bootstrap: &str,
+    topic: &str,
+    count: u64,
+) -> (factmill_produce::Report, [Followed; 2]) {
     let api = listener().await;
     let settings = EcommerceSettings {
         third_party: format!("{}/transactions", url(&api)),
@@ -133,13 +137,22 @@ async fn a_broker_that_restarts_costs_nothing_that_was_shown() {
         generator: listener().await,
         third_party: listener().await,
     };
-    let address = format!("{}/real_time_response?rate=500&count=5000", url(&listeners.generator));
+    let address = format!(
+        "{}/real_time_response?rate=500&count=5000",
+        url(&listeners.generator)
+    );
     let cancel = CancellationToken::new();
     let settings = EcommerceSettings {
         topic: topic.clone(),
         ..settings()
     };
-    let serving = ecommerce::serve(listeners, settings, brokers(kafka.brokers()), &cancel, |_| {});
+    let serving = ecommerce::serve(
+        listeners,
+        settings,
+        brokers(kafka.brokers()),
+        &cancel,
+        |_| {},
+    );
     let watching = async {
         let mut events = open(&address).await;
         let mut shown = Vec::new();
@@ -177,8 +190,14 @@ async fn no_broker_is_an_unreachable_service() {
         third_party: listener().await,
     };
     let cancel = CancellationToken::new();
-    let error = ecommerce::serve(listeners, settings(), brokers("127.0.0.1:9"), &cancel, |_| {})
-        .await
-        .unwrap_err();
+    let error = ecommerce::serve(
+        listeners,
+        settings(),
+        brokers("127.0.0.1:9"),
+        &cancel,
+        |_| {},
+    )
+    .await
+    .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unreachable);
 }

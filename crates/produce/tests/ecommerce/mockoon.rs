@@ -16,7 +16,11 @@ async fn the_shipped_environment_is_read_through_the_service() {
         ..settings()
     };
     let shop = Shop::open(settings, shelf.clone()).await;
-    let events = all(&format!("{}/transactions?rate=20&count=20", shop.third_party)).await;
+    let events = all(&format!(
+        "{}/transactions?rate=20&count=20",
+        shop.third_party
+    ))
+    .await;
     assert_eq!(events.len(), 21);
     for event in &events[..20] {
         let document = document(event);
@@ -36,6 +40,10 @@ async fn the_shipped_environment_is_read_through_the_service() {
     }
     shop.close().await;
     let decoded = super::contract::decoded(&shelf.kept());
-    assert!(decoded.dead_letters.is_empty(), "{:?}", decoded.dead_letters);
+    assert!(
+        decoded.dead_letters.is_empty(),
+        "{:?}",
+        decoded.dead_letters
+    );
     assert_eq!(decoded.rows.num_rows(), 20);
 }

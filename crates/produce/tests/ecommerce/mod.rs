@@ -81,7 +81,10 @@ fn settings() -> EcommerceSettings {
 fn client() -> reqwest::Client {
     // an error means that it is there already
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().timeout(PATIENCE).build().unwrap()
+    reqwest::Client::builder()
+        .timeout(PATIENCE)
+        .build()
+        .unwrap()
 }
 
 type Events = BoxStream<'static, Sse>;

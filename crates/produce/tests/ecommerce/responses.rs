@@ -85,7 +85,9 @@ async fn each_response_makes_its_own_events_and_a_seed_repeats_them() {
         let url = format!("{}/real_time_response?rate=max&{query}", shop.generator);
         let mut events = all(&url).await;
         events.pop();
-        let ids = events.iter().map(|event| document(event)["transaction_id"].to_string());
+        let ids = events
+            .iter()
+            .map(|event| document(event)["transaction_id"].to_string());
         ids.collect::<Vec<_>>()
     };
     let (one, other) = tokio::join!(ids("count=50"), ids("count=50"));
@@ -154,7 +156,11 @@ async fn a_query_that_makes_no_sense_is_refused_with_its_reason() {
         (format!("{}/real_time_response", shop.generator), "rate=0"),
         (format!("{}/transactions", shop.third_party), "speed=1"),
     ] {
-        let answer = client().get(format!("{path}?{query}")).send().await.unwrap();
+        let answer = client()
+            .get(format!("{path}?{query}"))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 400);
         let refusal: Value = answer.json().await.unwrap();
         assert!(refusal["error"].as_str().unwrap().contains(&query[..4]));
@@ -170,7 +176,11 @@ async fn each_service_says_how_it_stands_and_documents_itself() {
         (&shop.third_party, "third_party", "/transactions"),
     ] {
         let asked = async |path: &str| {
-            let answer = client().get(format!("{address}{path}")).send().await.unwrap();
+            let answer = client()
+                .get(format!("{address}{path}"))
+                .send()
+                .await
+                .unwrap();
             assert_eq!(answer.status(), 200, "{path}");
             answer.text().await.unwrap()
         };
@@ -190,7 +200,11 @@ async fn each_service_says_how_it_stands_and_documents_itself() {
         let page = asked("/docs").await;
         assert!(page.contains("swagger-ui"), "{page}");
         assert!(!page.contains("https://"), "nothing comes from elsewhere");
-        assert!(asked("/docs/swagger-initializer.js").await.contains("/openapi.json"));
+        assert!(
+            asked("/docs/swagger-initializer.js")
+                .await
+                .contains("/openapi.json")
+        );
     }
     shop.close().await;
 }
@@ -262,14 +276,19 @@ async fn a_follower_counts_until_the_end_and_goes_on_after_a_restart() {
     };
     let cancel = CancellationToken::new();
     let (token, outbox) = (cancel.clone(), shelf.clone());
-    let served = tokio::spawn(async move {
-        ecommerce::serve_with(listeners, settings(), outbox, &token).await
-    });
+    let served =
+        tokio::spawn(
+            async move { ecommerce::serve_with(listeners, settings(), outbox, &token).await },
+        );
     let followed = following.await.unwrap().unwrap();
     assert_eq!((followed.documents, followed.problems), (400, 0));
     assert!(followed.reopened >= 1, "{followed:?}");
     let keys: HashSet<_> = shelf.kept().into_iter().map(|kept| kept.key).collect();
-    assert_eq!(keys.len(), 400, "each document of the sequence, none beyond");
+    assert_eq!(
+        keys.len(),
+        400,
+        "each document of the sequence, none beyond"
+    );
     cancel.cancel();
     served.await.unwrap().unwrap();
 }

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use factmill_produce::ecommerce::SOURCE_HEADER;
 use futures::stream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
@@ -34,10 +35,15 @@ async fn first_problem(shop: &Shop) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn documents_reach_kafka_byte_for_byte() {
-    const PRETTY: &str = "{\r\n  \"transaction_id\": \"T-1\",\n  \"total_amount\": \"12.50\",\n  \"x\": 1.0}";
+    const PRETTY: &str =
+        "{\r\n  \"transaction_id\": \"T-1\",\n  \"total_amount\": \"12.50\",\n  \"x\": 1.0}";
     let routes = Router::new().route("/transactions", get(async || format!("\n{PRETTY}\n")));
     let (shop, shelf) = asking(routes, "/transactions", PATIENCE).await;
-    let events = all(&format!("{}/transactions?rate=max&count=1", shop.third_party)).await;
+    let events = all(&format!(
+        "{}/transactions?rate=max&count=1",
+        shop.third_party
+    ))
+    .await;
     assert_eq!(document(&events[0])["total_amount"], "12.50");
     let kept = &shelf.kept()[0];
     assert_eq!(kept.payload, PRETTY.as_bytes());
@@ -54,7 +60,11 @@ async fn an_array_is_several_transactions() {
     let body = r#"[{"transaction_id":1,"price":"1.10"}, {"transaction_id":"b"}]"#;
     let routes = Router::new().route("/list", get(async move || body));
     let (shop, shelf) = asking(routes, "/list", PATIENCE).await;
-    let events = all(&format!("{}/transactions?rate=max&count=3", shop.third_party)).await;
+    let events = all(&format!(
+        "{}/transactions?rate=max&count=3",
+        shop.third_party
+    ))
+    .await;
     assert_eq!(events.len(), 4, "three documents and the end");
     assert_eq!(
         shelf.payloads(),
@@ -71,7 +81,11 @@ async fn an_array_is_several_transactions() {
 async fn a_document_that_is_no_json_is_stored_and_shown_as_broken() {
     let routes = Router::new().route("/transactions", get(async || "{\"transaction_id\": "));
     let (shop, shelf) = asking(routes, "/transactions", PATIENCE).await;
-    let events = all(&format!("{}/transactions?rate=max&count=1", shop.third_party)).await;
+    let events = all(&format!(
+        "{}/transactions?rate=max&count=1",
+        shop.third_party
+    ))
+    .await;
     assert_eq!(events[0].event.as_deref(), Some("broken"));
     assert_eq!(shelf.payloads(), ["{\"transaction_id\":"]);
     shop.close().await;
@@ -80,18 +94,19 @@ async fn a_document_that_is_no_json_is_stored_and_shown_as_broken() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_that_misbehaves_is_a_problem_with_a_reason() {
     async fn endless() -> Response {
-        let bytes = stream::repeat_with(|| Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b'['; 65_536])));
+        let bytes = stream::repeat_with(|| {
+            Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b'['; 65_536]))
+        });
         Body::from_stream(bytes).into_response()
-    }
-    async fn breaks_off() -> Response {
-        let parts = [Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("gone"))];
-        Body::from_stream(stream::iter(parts)).into_response()
     }
     let silent = async || std::future::pending::<String>().await;
     let drips = async || {
         let drops = stream::unfold((), async |()| {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            Some((Ok::<_, std::convert::Infallible>(Bytes::from_static(b" ")), ()))
+            Some((
+                Ok::<_, std::convert::Infallible>(Bytes::from_static(b" ")),
+                (),
+            ))
         });
         Body::from_stream(drops)
     };
@@ -99,16 +114,17 @@ async fn an_api_that_misbehaves_is_a_problem_with_a_reason() {
         .route("/silent", get(silent))
         .route("/drips", get(drips))
         .route("/endless", get(endless))
-        .route("/breaks", get(breaks_off))
         .route("/empty", get(async || ""))
         .route("/busy", get(async || StatusCode::SERVICE_UNAVAILABLE))
-        .route("/elsewhere", get(async || Redirect::temporary("http://localhost:9/x")))
+        .route(
+            "/elsewhere",
+            get(async || Redirect::temporary("http://localhost:9/x")),
+        )
         .route("/circle", get(async || Redirect::temporary("/circle")));
     for (path, reason) in [
         ("/silent", "did not answer within 300ms"),
         ("/drips", "did not answer within 300ms"),
         ("/endless", "longer than"),
-        ("/breaks", "broke off"),
         ("/empty", "is empty"),
         ("/busy", "answered 503"),
         ("/elsewhere", "answered 307"),
@@ -121,6 +137,30 @@ async fn an_api_that_misbehaves_is_a_problem_with_a_reason() {
         assert_eq!(shelf.kept(), [], "{path}");
         shop.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_is_a_problem_and_nothing_is_stored() {
+    let api = listener().await;
+    let third_party = format!("{}/transactions", url(&api));
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = api.accept().await {
+            let mut request = [0; 1024];
+            let _ = connection.read(&mut request).await;
+            let half = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{";
+            let _ = connection.write_all(half).await;
+        }
+    });
+    let shelf = Shelf::new();
+    let settings = EcommerceSettings {
+        third_party,
+        ..settings()
+    };
+    let shop = Shop::open(settings, shelf.clone()).await;
+    let problem = first_problem(&shop).await;
+    assert!(problem.contains("broke off"), "{problem}");
+    assert_eq!(shelf.kept(), []);
+    shop.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,9 +206,15 @@ async fn the_simulated_one_writes_as_a_third_party_may() {
         ..settings()
     };
     let shop = Shop::open(settings, shelf.clone()).await;
-    let events = all(&format!("{}/transactions?rate=max&count=200", shop.third_party)).await;
+    let events = all(&format!(
+        "{}/transactions?rate=max&count=200",
+        shop.third_party
+    ))
+    .await;
     assert_eq!(events.len(), 201);
-    let broken = events.iter().filter(|event| event.event.as_deref() == Some("broken"));
+    let broken = events
+        .iter()
+        .filter(|event| event.event.as_deref() == Some("broken"));
     assert!(broken.count() > 0);
     let good = events
         .iter()
