@@ -113,7 +113,8 @@ export class LiveSource {
     this.problem = null;
     more(this.status, status);
     more(this.payment, method);
-    more(this.volume, Math.floor(Date.now() / STEP));
+    const step = Math.floor(Date.now() / STEP);
+    this.volume.set(step, (this.volume.get(step) ?? 0) + 1);
   }
 
   // Called several times a second.

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use factmill_produce::ecommerce::SOURCE_HEADER;
 use futures::stream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
@@ -98,13 +99,6 @@ async fn an_api_that_misbehaves_is_a_problem_with_a_reason() {
         });
         Body::from_stream(bytes).into_response()
     }
-    async fn breaks_off() -> Response {
-        let parts = [
-            Ok(Bytes::from_static(b"{")),
-            Err(std::io::Error::other("gone")),
-        ];
-        Body::from_stream(stream::iter(parts)).into_response()
-    }
     let silent = async || std::future::pending::<String>().await;
     let drips = async || {
         let drops = stream::unfold((), async |()| {
@@ -120,7 +114,6 @@ async fn an_api_that_misbehaves_is_a_problem_with_a_reason() {
         .route("/silent", get(silent))
         .route("/drips", get(drips))
         .route("/endless", get(endless))
-        .route("/breaks", get(breaks_off))
         .route("/empty", get(async || ""))
         .route("/busy", get(async || StatusCode::SERVICE_UNAVAILABLE))
         .route(
@@ -132,7 +125,6 @@ async fn an_api_that_misbehaves_is_a_problem_with_a_reason() {
         ("/silent", "did not answer within 300ms"),
         ("/drips", "did not answer within 300ms"),
         ("/endless", "longer than"),
-        ("/breaks", "broke off"),
         ("/empty", "is empty"),
         ("/busy", "answered 503"),
         ("/elsewhere", "answered 307"),
@@ -145,6 +137,30 @@ async fn an_api_that_misbehaves_is_a_problem_with_a_reason() {
         assert_eq!(shelf.kept(), [], "{path}");
         shop.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_is_a_problem_and_nothing_is_stored() {
+    let api = listener().await;
+    let third_party = format!("{}/transactions", url(&api));
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = api.accept().await {
+            let mut request = [0; 1024];
+            let _ = connection.read(&mut request).await;
+            let half = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{";
+            let _ = connection.write_all(half).await;
+        }
+    });
+    let shelf = Shelf::new();
+    let settings = EcommerceSettings {
+        third_party,
+        ..settings()
+    };
+    let shop = Shop::open(settings, shelf.clone()).await;
+    let problem = first_problem(&shop).await;
+    assert!(problem.contains("broke off"), "{problem}");
+    assert_eq!(shelf.kept(), []);
+    shop.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
