@@ -64,6 +64,8 @@ pub enum Format {
     /// One JSON document a record.
     #[default]
     Json,
+    /// One BSON document a record.
+    Bson,
 }
 
 /// Columns that every decoded batch carries after the declared ones: where a row comes from.

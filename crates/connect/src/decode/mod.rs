@@ -29,6 +29,10 @@
 //! object the last counts. Undeclared fields are passed over and counted. White space around the
 //! document is allowed, anything else after it makes the record `malformed`.
 //!
+//! # BSON
+//!
+//! The same contract over one BSON document; its types are in [`bson`].
+//!
 //! # Columns that come from the record
 //!
 //! | origin | declared as |
@@ -39,6 +43,7 @@
 //! | partition, offset | `smallint`, `integer`, `bigint` |
 //! | all headers | `json`, `text`: an array of `[name, value]`; a value that is not UTF-8 is written as `\x` and its hexadecimal digits |
 
+pub(crate) mod bson;
 mod buffers;
 mod column;
 mod fault;
@@ -48,6 +53,7 @@ mod leaf;
 mod number;
 mod object;
 mod origin;
+mod record;
 pub(crate) mod scan;
 mod time;
 
@@ -64,6 +70,8 @@ use factmill_core::source_schema::{ColumnOrigin, Format, SourceSchema};
 use factmill_core::types::DeclaredType;
 
 pub use fault::OTHER_FIELDS;
+
+use record::RecordDecoder;
 
 /// Turns pulled records into columns.
 pub trait Decoder: Send + Sync {
@@ -131,6 +139,7 @@ pub enum DecoderError {
 /// [`DecoderError`] when the schema contradicts itself.
 pub fn decoder(format: Format, schema: &SourceSchema) -> Result<Box<dyn Decoder>, DecoderError> {
     match format {
-        Format::Json => Ok(Box::new(json::JsonDecoder::new(schema)?)),
+        Format::Json => Ok(Box::new(RecordDecoder::new(schema, json::read_document)?)),
+        Format::Bson => Ok(Box::new(RecordDecoder::new(schema, bson::read_document)?)),
     }
 }

@@ -1,4 +1,5 @@
-//! The JSON decoder: each payload straight from its bytes into the columns.
+//! The decoder of records whose payload is one document: JSON, BSON. The format reads a document's
+//! fields, everything around it is the same.
 
 use std::sync::Arc;
 
@@ -12,14 +13,25 @@ use factmill_core::records::Pulled;
 use factmill_core::source_schema::{ColumnOrigin, SourceColumn, SourceSchema};
 
 use super::buffers::Strings;
-use super::column::{Column, kind_name};
+use super::column::Column;
 use super::fault::{Context, Rejection};
 use super::object::{Compiler, Object, Wanted, filled};
-use super::scan::Scanner;
 use super::{Decoded, Decoder, DecoderError, origin};
 
-/// Decodes JSON payloads by a source's contract.
-pub(super) struct JsonDecoder {
+/// Reads the fields of one document into a row of columns, with a buffer to reuse. On error the
+/// columns may be left with part of the row.
+pub(super) type ReadDocument = fn(
+    &[u8],
+    &mut Object,
+    &mut [Column],
+    usize,
+    &mut Context,
+    &mut String,
+) -> Result<(), Rejection>;
+
+/// Decodes payloads of one format by a source's contract.
+pub(super) struct RecordDecoder {
+    read_document: ReadDocument,
     schema: SchemaRef,
     contract: Vec<SourceColumn>,
     /// By column, its accepted values where some are declared.
@@ -40,8 +52,11 @@ struct Rows {
     count: usize,
 }
 
-impl JsonDecoder {
-    pub(super) fn new(schema: &SourceSchema) -> Result<Self, DecoderError> {
+impl RecordDecoder {
+    pub(super) fn new(
+        schema: &SourceSchema,
+        read_document: ReadDocument,
+    ) -> Result<Self, DecoderError> {
         let zone = schema
             .time_zone
             .parse()
@@ -56,6 +71,7 @@ impl JsonDecoder {
             .iter()
             .map(|column| accepted(column, &mut compiler));
         Ok(Self {
+            read_document,
             schema: schema.arrow_schema(),
             accepted: accepted.collect::<Result<_, _>>()?,
             key: key_columns(schema),
@@ -119,7 +135,7 @@ impl JsonDecoder {
         self.complete(rows, pulled, index, true)
     }
 
-    /// Reads the fields of one JSON object.
+    /// Reads the fields of one document.
     fn document(
         &self,
         bytes: &[u8],
@@ -127,27 +143,8 @@ impl JsonDecoder {
         context: &mut Context,
         scratch: &mut String,
     ) -> Result<(), Rejection> {
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            whole_record(
-                Reason::InvalidUtf8,
-                format!("the payload is no UTF-8: {error}"),
-            )
-        })?;
-        let mut scanner = Scanner::new(text, scratch);
-        context.begin();
-        match scanner.peek() {
-            b'{' => rows
-                .document
-                .read(&mut scanner, context, &mut rows.columns, rows.count)?,
-            kind => {
-                scanner.skip()?;
-                scanner.end()?;
-                let detail = format!("expected an object, found {}", kind_name(kind));
-                return Err(whole_record(Reason::WrongType, detail));
-            }
-        }
-        scanner.end()?;
-        context.rejected()
+        let (document, columns) = (&mut rows.document, &mut rows.columns);
+        (self.read_document)(bytes, document, columns, rows.count, context, scratch)
     }
 
     /// Fills what the payload left open and holds the row to the contract; of a deleted one only its
@@ -201,7 +198,7 @@ impl JsonDecoder {
     }
 }
 
-impl Decoder for JsonDecoder {
+impl Decoder for RecordDecoder {
     fn decode(&self, source: &SourceName, pulled: &Pulled) -> Decoded {
         let mut rows = self.empty.clone();
         rows.columns

@@ -1,0 +1,238 @@
+//! The task that reads ahead.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use factmill_core::error::ErrorKind;
+use factmill_core::position::{Cursor, PartitionId};
+use factmill_core::source::{BoxedError, PositionStore};
+use tokio::sync::{Notify, watch};
+
+use super::SingleRead;
+use super::batch::Batch;
+use super::buffer::Buffer;
+use super::error::{Cause, Lost, SingleSourceError};
+use super::reader::{Place, Read, Reader};
+
+/// Shared by the task that reads and the source that hands out.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Something can be taken, or the state of the source changed; wakes the taker.
+    pub(super) readable: Notify,
+    /// Something was taken; wakes the task.
+    pub(super) room: Notify,
+    /// Counts rewinds.
+    rewinds: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) buffer: Buffer,
+    /// Why reading paused, until somebody was told.
+    pub(super) failure: Option<SingleSourceError>,
+    /// Nothing comes until a rewind: there was a failure.
+    paused: bool,
+    /// A bounded read is at its end.
+    pub(super) at_end: bool,
+    pub(super) lag: HashMap<String, i64>,
+}
+
+impl State {
+    /// Whether waiting makes the next pull no larger.
+    pub(super) fn is_filled(&self) -> bool {
+        self.paused || self.at_end || self.buffer.is_full()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(buffer: Buffer) -> Self {
+        Self {
+            state: Mutex::new(State {
+                buffer,
+                failure: None,
+                paused: false,
+                at_end: false,
+                lag: HashMap::new(),
+            }),
+            readable: Notify::new(),
+            room: Notify::new(),
+            rewinds: watch::Sender::new(0),
+        }
+    }
+
+    /// Locks the state. A panic elsewhere leaves it usable: nothing is half done between its fields
+    /// that a reader relies on.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops what was read and asks the task to begin again.
+    pub(super) fn rewind(&self) {
+        let mut state = self.lock();
+        state.buffer.clear();
+        state.failure = None;
+        state.paused = false;
+        state.at_end = false;
+        // under the lock: what an earlier reading still brings is told from the new one by it
+        self.rewinds.send_modify(|rewinds| *rewinds += 1);
+    }
+
+    /// Changes the state, unless a rewind came since `rewind`; then wakes the taker.
+    fn update(&self, rewind: u64, change: impl FnOnce(&mut State)) {
+        {
+            let mut state = self.lock();
+            if *self.rewinds.borrow() != rewind {
+                return;
+            }
+            change(&mut state);
+        }
+        self.readable.notify_one();
+    }
+}
+
+/// Owns the reader.
+pub(super) struct Task<R> {
+    pub(super) reader: R,
+    pub(super) read: SingleRead,
+    pub(super) what: String,
+    pub(super) positions: Arc<dyn PositionStore>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl<R: Reader> Task<R> {
+    /// Reads, from one rewind to the next, until it is aborted.
+    pub(super) async fn run(mut self) {
+        // wakes a taker when the task ends, however it ends
+        let _end = WakeAtEnd(Arc::clone(&self.shared));
+        let mut rewinds = self.shared.rewinds.subscribe();
+        loop {
+            let rewind = *rewinds.borrow_and_update();
+            let stretch = async {
+                let batch = self.open(rewind).await?;
+                self.read_on(batch, rewind).await
+            };
+            let ended = tokio::select! {
+                // the sender lives in `shared`, so the channel is open
+                _ = rewinds.changed() => continue,
+                ended = stretch => ended,
+            };
+            if let Err(failure) = ended {
+                self.shared.update(rewind, |state| {
+                    state.failure = Some(failure);
+                    state.paused = true;
+                });
+            }
+            if rewinds.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Finds the stored places and goes there.
+    async fn open(&mut self, rewind: u64) -> Result<Batch, SingleSourceError> {
+        let identity = self.reader.identity().await.map_err(|e| self.failed(e))?;
+        let source = &self.read.source;
+        let store = |source| SingleSourceError::Positions {
+            source_name: self.read.source.clone(),
+            source: Cause(source),
+        };
+        let incarnation = self.positions.incarnation(source, &identity).await;
+        let incarnation = incarnation.map_err(store)?;
+        let names = self.reader.partitions().await.map_err(|e| self.failed(e))?;
+        let ids: Vec<PartitionId> = names
+            .into_iter()
+            .map(|partition| PartitionId {
+                source: source.clone(),
+                partition,
+            })
+            .collect();
+        let stored = self.positions.positions(&ids).await.map_err(store)?;
+        let mut cursors: HashMap<String, Cursor> = HashMap::new();
+        let mut places = HashMap::new();
+        for (id, position) in stored {
+            if position.incarnation.identity != identity {
+                let lost = Lost::OtherIncarnation {
+                    before: position.incarnation.identity,
+                    now: identity,
+                };
+                return Err(self.failed(Box::new(lost)));
+            }
+            let place = Place::from_cursor(&position.cursor).map_err(|source| {
+                SingleSourceError::Place {
+                    source_name: id.source.clone(),
+                    partition: id.partition.clone(),
+                    source,
+                }
+            })?;
+            places.insert(id.partition.clone(), place);
+            cursors.insert(id.partition, position.cursor);
+        }
+        self.reader
+            .seek(&places)
+            .await
+            .map_err(|e| self.failed(e))?;
+        self.shared.update(rewind, |state| {
+            state.buffer.begin(incarnation, cursors);
+        });
+        Ok(Batch::new(&places))
+    }
+
+    /// Reads until the end of a bounded read or a failure.
+    async fn read_on(&mut self, mut batch: Batch, rewind: u64) -> Result<(), SingleSourceError> {
+        loop {
+            batch.room = loop {
+                let room = self.shared.room.notified();
+                {
+                    let state = self.shared.lock();
+                    if !state.buffer.is_full() {
+                        break state.buffer.room();
+                    }
+                }
+                room.await;
+            };
+            let read = self.reader.read(&mut batch).await;
+            let read = read.map_err(|e| self.failed(e))?;
+            if let Some(partition) = batch.unplaced() {
+                return Err(SingleSourceError::Unplaced {
+                    what: self.what.clone(),
+                    partition: partition.to_owned(),
+                });
+            }
+            let lag = self.reader.lag();
+            self.shared.update(rewind, |state| {
+                state.buffer.merge(&mut batch);
+                state.lag = lag;
+                state.at_end = read == Read::End;
+            });
+            if read == Read::End {
+                return Ok(());
+            }
+        }
+    }
+
+    fn failed(&self, error: BoxedError) -> SingleSourceError {
+        let what = self.what.clone();
+        match error.kind() {
+            ErrorKind::Gap => SingleSourceError::Gap {
+                job: self.read.reader.job.clone(),
+                source_name: self.read.source.clone(),
+                what,
+                found: Cause(error),
+            },
+            _ => SingleSourceError::Reader {
+                what,
+                source: Cause(error),
+            },
+        }
+    }
+}
+
+/// Held by the task.
+struct WakeAtEnd(Arc<Shared>);
+
+impl Drop for WakeAtEnd {
+    fn drop(&mut self) {
+        self.0.readable.notify_one();
+    }
+}
