@@ -19,9 +19,15 @@ async fn refused_credentials_stop_the_job_and_are_not_shown() {
         let read = once(secret(request(&server, "/?key=hunter2")));
         let (kind, text) = poll_failure(read).await;
         assert_eq!(kind, ErrorKind::Configuration);
-        assert!(text.contains("credentials") && !text.contains("hunter2"), "{text}");
+        assert!(
+            text.contains("credentials") && !text.contains("hunter2"),
+            "{text}"
+        );
         assert_eq!(server.paths().len(), 1, "asked once");
-        assert_eq!(server.asked()[0].header("authorization"), Some("Bearer hunter2"));
+        assert_eq!(
+            server.asked()[0].header("authorization"),
+            Some("Bearer hunter2")
+        );
     }
 }
 
@@ -31,7 +37,10 @@ async fn what_no_second_try_mends_stops_the_job() {
         let server = Server::start(move |_, _| status(code)).await;
         let (kind, text) = poll_failure(once(request(&server, "/x"))).await;
         assert_eq!(kind, ErrorKind::Configuration, "{text}");
-        assert!(text.contains(&code.to_string()) && text.contains("/x"), "{text}");
+        assert!(
+            text.contains(&code.to_string()) && text.contains("/x"),
+            "{text}"
+        );
         assert_eq!(server.paths().len(), 1);
     }
 }
@@ -55,7 +64,10 @@ async fn a_server_that_is_away_is_transient() {
     request.retry.first = Duration::from_millis(1);
     let (kind, text) = poll_failure(once(request)).await;
     assert_eq!(kind, ErrorKind::Transient);
-    assert!(text.contains("5 times") && !text.contains("hunter2"), "{text}");
+    assert!(
+        text.contains("5 times") && !text.contains("hunter2"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -65,7 +77,10 @@ async fn a_redirect_to_another_host_is_refused_and_gets_nothing() {
     let server = Server::start(move |_, _| with_header(status(302), "location", &target)).await;
     let (kind, text) = poll_failure(once(secret(request(&server, "/")))).await;
     assert_eq!(kind, ErrorKind::Configuration);
-    assert!(text.contains("/stolen") && !text.contains("hunter2"), "{text}");
+    assert!(
+        text.contains("/stolen") && !text.contains("hunter2"),
+        "{text}"
+    );
     assert_eq!(other.paths(), Vec::<String>::new());
 }
 
@@ -79,7 +94,10 @@ async fn a_redirect_within_the_host_is_followed() {
     let positions = positions();
     let mut source = poll(once(secret(request(&server, "/old"))), &positions).await;
     assert_eq!(to_end(&mut source, &positions).await, ["0 {}"]);
-    assert_eq!(server.asked()[1].header("authorization"), Some("Bearer hunter2"));
+    assert_eq!(
+        server.asked()[1].header("authorization"),
+        Some("Bearer hunter2")
+    );
 }
 
 #[tokio::test]

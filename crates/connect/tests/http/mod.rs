@@ -144,5 +144,8 @@ fn settings_that_cannot_work_are_refused() {
         .is_some_and(|error| error.contains("Authorization") && !error.contains("hunter2"))
     );
     let streamed = StreamReader::new(StreamRead::new(Request::get("http://h/{date}")));
-    assert!(matches!(streamed.err(), Some(HttpSourceError::Setting { .. })));
+    assert!(matches!(
+        streamed.err(),
+        Some(HttpSourceError::Setting { .. })
+    ));
 }

@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{Days, NaiveDate, Utc};
-use factmill_connect::source::http::{
-    Dates, Method, Paging, PollRead, PollReader, Repeat, Secret,
-};
+use factmill_connect::source::http::{Dates, Method, Paging, PollRead, PollReader, Repeat, Secret};
 
 use super::server::{Server, ok, status, with_header};
 use super::*;
@@ -24,7 +22,11 @@ async fn a_round_reads_the_records_as_they_are_written() {
     let found = to_end(&mut poll(read.clone(), &positions).await, &positions).await;
     assert_eq!(found, [r#"0 {"a":1.50}"#, r#"1 {"a":"é"}"#]);
     let again = to_end(&mut poll(read, &positions).await, &positions).await;
-    assert_eq!(again, [r#"2 {"a":1.50}"#, r#"3 {"a":"é"}"#], "the next process reads a new round");
+    assert_eq!(
+        again,
+        [r#"2 {"a":1.50}"#, r#"3 {"a":"é"}"#],
+        "the next process reads a new round"
+    );
 }
 
 #[tokio::test]
@@ -37,19 +39,33 @@ async fn rounds_come_in_their_interval_and_no_faster_than_allowed() {
     let began = Instant::now();
     let found = some(&mut source, &positions, 5).await;
     assert_eq!(found[..2], [r#"0 {"n":0}"#, r#"1 {"n":1}"#]);
-    assert!(began.elapsed() >= Duration::from_millis(200), "4 pauses of 50 ms");
+    assert!(
+        began.elapsed() >= Duration::from_millis(200),
+        "4 pauses of 50 ms"
+    );
 }
 
 /// Pages of two records out of so many; the next one by the last record's number.
-fn list(count: &Arc<AtomicUsize>) -> impl Fn(usize, &server::Asked) -> axum::response::Response + Clone + Send + Sync + 'static {
+fn list(
+    count: &Arc<AtomicUsize>,
+) -> impl Fn(usize, &server::Asked) -> axum::response::Response + Clone + Send + Sync + 'static {
     let count = Arc::clone(count);
     move |_, asked| {
-        let after = asked.path.split("after=").nth(1).and_then(|text| text.parse().ok());
+        let after = asked
+            .path
+            .split("after=")
+            .nth(1)
+            .and_then(|text| text.parse().ok());
         let first: usize = after.map_or(0, |after: usize| after + 1);
         let count = count.load(Ordering::SeqCst);
-        let page: Vec<_> = (first..count.min(first + 2)).map(|id| format!("{{\"id\":{id}}}")).collect();
+        let page: Vec<_> = (first..count.min(first + 2))
+            .map(|id| format!("{{\"id\":{id}}}"))
+            .collect();
         let more = first + 2 < count;
-        ok(&format!("{{\"data\":[{}],\"has_more\":{more}}}", page.join(",")))
+        ok(&format!(
+            "{{\"data\":[{}],\"has_more\":{more}}}",
+            page.join(",")
+        ))
     }
 }
 
@@ -80,7 +96,11 @@ async fn what_was_added_is_read_once() {
         for (had, has) in [(0, 5), (5, 5), (5, 8), (8, 8), (8, 9)] {
             count.store(has, Ordering::SeqCst);
             let mut source = poll(read.clone(), &positions).await;
-            assert_eq!(to_end(&mut source, &positions).await, ids(had..has), "{has_more}");
+            assert_eq!(
+                to_end(&mut source, &positions).await,
+                ids(had..has),
+                "{has_more}"
+            );
         }
     }
 }
@@ -122,7 +142,11 @@ async fn a_numbered_page_may_grow() {
     let server = Server::start(move |_, asked| {
         let page: usize = asked.path.split("page=").nth(1).unwrap().parse().unwrap();
         let all = 0..total.load(Ordering::SeqCst);
-        let page: Vec<_> = all.skip((page - 1) * 2).take(2).map(|id| format!("{{\"id\":{id}}}")).collect();
+        let page: Vec<_> = all
+            .skip((page - 1) * 2)
+            .take(2)
+            .map(|id| format!("{{\"id\":{id}}}"))
+            .collect();
         ok(&format!("[{}]", page.join(",")))
     })
     .await;
@@ -210,7 +234,11 @@ async fn each_day_is_asked_for_once_and_a_late_one_later() {
     for _ in 0..2 {
         to_end(&mut poll(daily(&server), &positions).await, &positions).await;
     }
-    assert_eq!(server.paths()[4..], [path(2)], "the late day, and no other again");
+    assert_eq!(
+        server.paths()[4..],
+        [path(2)],
+        "the late day, and no other again"
+    );
 }
 
 #[tokio::test]
@@ -262,7 +290,10 @@ async fn a_post_carries_one_key_until_it_is_answered_and_committed() {
     to_end(&mut source, &positions).await;
     to_end(&mut poll(read, &positions).await, &positions).await;
     let asked = server.asked();
-    let keys: Vec<_> = asked.iter().map(|asked| asked.header("idempotency-key").unwrap()).collect();
+    let keys: Vec<_> = asked
+        .iter()
+        .map(|asked| asked.header("idempotency-key").unwrap())
+        .collect();
     assert_eq!(keys.len(), 4);
     assert_eq!([keys[0]; 3], keys[..3], "failed, not committed, committed");
     assert_ne!(keys[2], keys[3], "another round is another request");
@@ -290,7 +321,11 @@ async fn a_busy_server_says_when_to_come_back() {
 async fn another_address_is_another_life_of_the_source() {
     let server = Server::start(|_, _| ok("{}")).await;
     let positions = positions();
-    to_end(&mut poll(once(request(&server, "/a")), &positions).await, &positions).await;
+    to_end(
+        &mut poll(once(request(&server, "/a")), &positions).await,
+        &positions,
+    )
+    .await;
     let read = SingleRead {
         source: SourceName::new("web", "records"),
         topic: "records".into(),
@@ -305,6 +340,9 @@ async fn another_address_is_another_life_of_the_source() {
     let reader = PollReader::new(once(request(&server, "/b"))).unwrap();
     let gap = SingleSource::start(reader, read, positions.clone()).await;
     let gap = gap.expect_err("a gap");
-    assert_eq!(factmill_core::source::Classified::kind(&gap), ErrorKind::Gap);
+    assert_eq!(
+        factmill_core::source::Classified::kind(&gap),
+        ErrorKind::Gap
+    );
     assert!(gap.to_string().contains("/b"), "{gap}");
 }

@@ -19,7 +19,9 @@ fn ids(range: std::ops::Range<usize>) -> Vec<String> {
 
 /// Events 0 to 9, cut off in the middle after three of them, from the asked one on.
 fn resuming(asked: &Asked) -> Response {
-    let last = asked.header("last-event-id").map(|id| id.parse::<usize>().unwrap());
+    let last = asked
+        .header("last-event-id")
+        .map(|id| id.parse::<usize>().unwrap());
     let first = last.map_or(0, |last| last + 1);
     let text: String = (first..10.min(first + 3)).map(event).collect();
     events(broken(&format!("{text}id: 99\ndata: {{\"half")))
@@ -48,8 +50,14 @@ async fn an_event_keeps_its_name_and_id() {
     let mut source = stream(read, &positions()).await;
     let pull = next(&mut source).await.unwrap().unwrap();
     let headers: Vec<_> = pull.pulled.records.headers.get(0).collect();
-    assert_eq!(headers, [(&b"id"[..], Some(&b"7"[..])), (b"event", Some(b"sale"))]);
-    assert!(next(&mut source).await.unwrap().is_none(), "the answer ended");
+    assert_eq!(
+        headers,
+        [(&b"id"[..], Some(&b"7"[..])), (b"event", Some(b"sale"))]
+    );
+    assert!(
+        next(&mut source).await.unwrap().is_none(),
+        "the answer ended"
+    );
 }
 
 /// Lines 0 to 9, some of them without an id, three at a time behind `?after=`.
@@ -60,9 +68,18 @@ fn lines(asked: &Asked) -> Response {
             _ => format!("{{\"id\":{id}}}"),
         })
         .collect();
-    let after = asked.path.split("after=").nth(1).map(|id| id.parse::<usize>().unwrap());
+    let after = asked
+        .path
+        .split("after=")
+        .nth(1)
+        .map(|id| id.parse::<usize>().unwrap());
     let first = after.map_or(0, |after| after + 1);
-    let text: String = all.iter().skip(first).take(4).map(|line| format!("{line}\r\n\n")).collect();
+    let text: String = all
+        .iter()
+        .skip(first)
+        .take(4)
+        .map(|line| format!("{line}\r\n\n"))
+        .collect();
     ok(&text)
 }
 
@@ -92,14 +109,27 @@ async fn lines_without_an_id_come_once_too() {
         .collect();
     assert_eq!(found, wanted);
     assert_eq!(server.paths()[0], "/stream?rate=5");
-    assert!(server.paths().contains(&"/stream?rate=5&after=6".to_owned()), "{:?}", server.paths());
+    assert!(
+        server
+            .paths()
+            .contains(&"/stream?rate=5&after=6".to_owned()),
+        "{:?}",
+        server.paths()
+    );
 }
 
 #[tokio::test]
 async fn records_come_as_they_are_sent() {
     let (sender, response) = open();
     let response = Arc::new(Mutex::new(Some(events(response))));
-    let server = Server::start(move |_, _| response.lock().unwrap().take().unwrap_or_else(|| status(503))).await;
+    let server = Server::start(move |_, _| {
+        response
+            .lock()
+            .unwrap()
+            .take()
+            .unwrap_or_else(|| status(503))
+    })
+    .await;
     let positions = positions();
     let mut source = stream(StreamRead::new(request(&server, "/")), &positions).await;
     for id in 0..3 {

@@ -19,7 +19,7 @@ use super::pause;
 const MOST_REDIRECTS: usize = 5;
 
 /// Makes the requests of one source.
-pub(super) struct Client {
+pub(crate) struct Client {
     client: reqwest::Client,
     /// As written, with its placeholders.
     url: Secret,
@@ -43,7 +43,7 @@ pub(super) enum Answer {
 
 impl Client {
     /// Checks what the configuration says; asks nothing yet.
-    pub(super) fn new(request: &Request, streamed: bool) -> Result<Self, HttpSourceError> {
+    pub(crate) fn new(request: &Request, streamed: bool) -> Result<Self, HttpSourceError> {
         let url = parse(request.url.expose())?;
         let place = place_of(&url);
         let mut builder = reqwest::Client::builder()
@@ -77,7 +77,7 @@ impl Client {
     }
 
     /// What errors and logs call the source.
-    pub(super) fn place(&self) -> &str {
+    pub(crate) fn place(&self) -> &str {
         &self.place
     }
 
@@ -94,17 +94,13 @@ impl Client {
         self.retry
     }
 
-    pub(super) fn method(&self) -> Method {
-        self.method
-    }
-
     /// Whether the URL asks for one day.
     pub(super) fn asks_for_days(&self) -> bool {
         self.url.expose().contains("{date}")
     }
 
     /// The URL for one day, with a query parameter more.
-    pub(super) fn url(
+    pub(crate) fn url(
         &self,
         date: Option<chrono::NaiveDate>,
         parameter: Option<(&str, &str)>,
@@ -204,6 +200,29 @@ impl Client {
                 }));
             }
             body.extend_from_slice(&chunk);
+        }
+    }
+
+    /// The whole answer to a request, tried again where that may help; `None` for 404 and 410.
+    pub(crate) async fn fetch(
+        &self,
+        url: Url,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, HttpSourceError> {
+        let mut attempts = 0;
+        loop {
+            let once = async {
+                match self.send(url.clone(), None).await? {
+                    Answer::Here(response) => self.body(response, limit).await.map(Some),
+                    Answer::Missing(_) => Ok(None),
+                }
+            };
+            let failed = match once.await {
+                Ok(body) => return Ok(body),
+                Err(failed) => failed,
+            };
+            attempts += 1;
+            tokio::time::sleep(self.after(failed, attempts)?).await;
         }
     }
 

@@ -25,7 +25,7 @@
 //! an error. Answers are bounded in bytes and time ([`Limits`], [`Times`]). Neither headers nor what
 //! follows `?` in a URL is shown in errors or logs.
 
-mod client;
+pub(crate) mod client;
 mod config;
 mod document;
 mod error;

@@ -20,7 +20,7 @@ use super::place::StreamPlace;
 use super::{PARTITION, pause, pointer};
 use crate::source::single::{Batch, Place, Read, Reader, Record};
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Reads a streamed answer; see the module's page.
 pub struct StreamReader {
@@ -90,7 +90,7 @@ impl StreamReader {
     }
 
     /// Asks for what follows the place.
-    async fn connect(&self) -> Result<Option<Connection>, Attempt> {
+    async fn connect(&mut self) -> Result<Option<Connection>, Attempt> {
         let id = self.place.id.as_deref();
         let parameter = match &self.resume {
             Resuming::Parameter { parameter, .. } => id.map(|id| (parameter.as_str(), id)),
