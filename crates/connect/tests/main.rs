@@ -5,6 +5,8 @@
     reason = "a failed unwrap is a failed test"
 )]
 
+mod files;
+mod http;
 mod kafka;
 mod lake;
 mod postgres;
