@@ -107,7 +107,7 @@ export class Card {
         scale.border = { color: colour("line") };
       }
       this.paintData(chart);
-      chart.update("none");
+      chart.update();
     }
   }
 
@@ -118,7 +118,9 @@ export class Card {
       dataset.borderColor = colour("card");
       dataset.borderWidth = 2;
     } else {
-      dataset.backgroundColor = colour("accent");
+      // One colour for all bars would be an option that they share, which keeps its first value.
+      dataset.backgroundColor = chart.data.labels.map(() => colour("accent"));
+      dataset.pointBackgroundColor = dataset.backgroundColor;
       dataset.borderColor = colour("accent");
       dataset.cubicInterpolationMode = "monotone";
       dataset.pointRadius = chart.data.labels.length > 20 ? 0 : 3;

@@ -263,7 +263,10 @@ async fn a_follower_counts_until_the_end_and_goes_on_after_a_restart() {
     let url = format!("{}/real_time_response", shop.generator);
     let following = tokio::spawn(async move {
         let cancel = CancellationToken::new();
-        let progress = move |followed: &ecommerce::Followed| drop(told.send(followed.documents));
+        let progress = move |followed: &ecommerce::Followed| {
+            // the test stops listening once it has heard enough
+            let _ = told.send(followed.documents);
+        };
         let follower = Follower::new().unwrap();
         follower.follow(&url, ask, &cancel, progress).await
     });
