@@ -19,33 +19,46 @@ pub(crate) struct Decoding {
     pub(super) decoder: Arc<dyn Decoder>,
 }
 
-/// How many epochs are between their pull and the end of their commit.
+/// The epochs between their pull and the end of their commit, of all sources.
 #[derive(Clone)]
-pub(super) struct UnderWay(Arc<watch::Sender<usize>>);
+pub(super) struct UnderWay(Arc<watch::Sender<Epochs>>);
+
+#[derive(Clone, Copy, Default)]
+struct Epochs {
+    under_way: usize,
+    /// How many have ended.
+    ended: u64,
+}
 
 /// Counts an epoch until it is dropped.
 pub(super) struct Counted(UnderWay);
 
 impl UnderWay {
     pub(super) fn none() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
+        Self(Arc::new(watch::Sender::new(Epochs::default())))
     }
 
     fn count(&self) -> Counted {
-        self.0.send_modify(|count| *count += 1);
+        self.0.send_modify(|epochs| epochs.under_way += 1);
         Counted(self.clone())
     }
 
-    /// Waits until no epoch is under way.
-    async fn idle(&self) {
+    /// Waits until no epoch is under way, or one has ended: another source may begin its next one
+    /// at once, again and again.
+    async fn free(&self) {
+        let before = self.0.borrow().ended;
+        let is_free = |epochs: &Epochs| epochs.under_way == 0 || epochs.ended > before;
         // the sender lives in `self`, so the channel is open
-        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+        let _ = self.0.subscribe().wait_for(is_free).await;
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.0.send_modify(|count| *count -= 1);
+        self.0.0.send_modify(|epochs| {
+            epochs.under_way -= 1;
+            epochs.ended += 1;
+        });
     }
 }
 
@@ -98,8 +111,8 @@ pub(super) async fn pull_and_decode(
 }
 
 /// The next pull, taken once the next stage has room for it: until then its records stay with the
-/// source, which bounds them. A pull that could still grow also waits until no epoch is under way:
-/// behind another one its records would wait as long, and for a commit of their own after that.
+/// source, which bounds them. A pull that could still grow also waits until no epoch is under way, or
+/// one has ended: behind others its records would wait as long, and for a commit of their own after.
 /// `asked` is set when the wait for the source begins.
 async fn pull<'a>(
     source: &mut dyn Source,
@@ -111,7 +124,7 @@ async fn pull<'a>(
         return Ok(None);
     };
     tokio::select! {
-        () = under_way.idle() => {}
+        () = under_way.free() => {}
         () = source.filled() => {}
     }
     asked.get_or_insert_with(Instant::now);
