@@ -5,6 +5,7 @@
     reason = "a failed unwrap is a failed test"
 )]
 
+mod http;
 mod kafka;
 mod lake;
 mod postgres;

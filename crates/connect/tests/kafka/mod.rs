@@ -3,7 +3,7 @@
 mod faults;
 mod gaps;
 mod group;
-mod positions;
+pub(crate) mod positions;
 mod reading;
 mod topic;
 
