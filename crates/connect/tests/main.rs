@@ -5,6 +5,7 @@
     reason = "a failed unwrap is a failed test"
 )]
 
+mod formats;
 mod http;
 mod kafka;
 mod lake;

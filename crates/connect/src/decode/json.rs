@@ -1,189 +1,130 @@
-//! The JSON decoder: each payload straight from its bytes into the columns.
+//! The JSON decoder: each payload straight from its bytes into the columns. Formats that can be said
+//! in JSON are read through it too.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::SchemaRef;
-use factmill_core::dead_letter::{DeadLetter, Reason};
+use async_trait::async_trait;
+use factmill_core::dead_letter::Reason;
 use factmill_core::position::SourceName;
 use factmill_core::records::Pulled;
-use factmill_core::source_schema::{ColumnOrigin, SourceColumn, SourceSchema};
+use factmill_core::source::BoxedError;
+use factmill_core::source_schema::{ColumnOrigin, SourceSchema};
 
-use super::buffers::Strings;
 use super::column::{Column, kind_name};
+use super::contract::{Contract, no_payload, whole_record, zone};
 use super::fault::{Context, Rejection};
 use super::object::{Compiler, Object, Wanted, filled};
 use super::scan::Scanner;
-use super::{Decoded, Decoder, DecoderError, origin};
+use super::{Decoded, Decoder, DecoderError};
 
-/// Decodes JSON payloads by a source's contract.
-pub(super) struct JsonDecoder {
-    schema: SchemaRef,
-    contract: Vec<SourceColumn>,
-    /// By column, its accepted values where some are declared.
-    accepted: Vec<Option<Column>>,
-    /// What every pull begins with: nothing read yet.
-    empty: Rows,
-}
-
-/// The rows of one pull, growing.
-#[derive(Clone)]
-struct Rows {
-    document: Object,
-    columns: Vec<Column>,
-    count: usize,
-}
-
-impl JsonDecoder {
-    pub(super) fn new(schema: &SourceSchema) -> Result<Self, DecoderError> {
-        let zone = schema
-            .time_zone
-            .parse()
-            .map_err(|_| DecoderError::TimeZone {
-                zone: schema.time_zone.clone(),
-            })?;
-        schema.columns.iter().try_for_each(origin::check)?;
-        let mut compiler = Compiler::new(zone);
-        let (document, columns) = compile(schema, &mut compiler);
-        let accepted = schema
-            .columns
-            .iter()
-            .map(|column| accepted(column, &mut compiler));
-        Ok(Self {
-            schema: schema.arrow_schema(),
-            accepted: accepted.collect::<Result<_, _>>()?,
-            contract: schema.columns.clone(),
-            empty: Rows {
-                document,
-                columns,
-                count: 0,
-            },
-        })
-    }
-
-    /// Reads one record into one more row; the columns may be left with part of a row on error.
-    fn read(
+/// Says payloads in JSON.
+///
+/// One buffer serves all records of a pull, so that a record costs no allocation, and its text is
+/// read while it is still near.
+#[async_trait]
+pub(super) trait Transcode: Send + Sync {
+    /// The document that the payload stands for, from the payload itself or written into `buffer`,
+    /// which is empty; `None` where it says that its key is deleted.
+    fn json<'p>(
         &self,
-        rows: &mut Rows,
-        pulled: &Pulled,
-        index: usize,
-        context: &mut Context,
-        scratch: &mut String,
-    ) -> Result<(), Rejection> {
-        let payload = pulled.records.payloads.get(index).unwrap_or_default();
-        if payload.is_empty() {
-            return Err(whole_record(
-                Reason::EmptyPayload,
-                "the record has no payload".to_owned(),
-            ));
-        }
-        let text = std::str::from_utf8(payload).map_err(|error| {
-            whole_record(
-                Reason::InvalidUtf8,
-                format!("the payload is no UTF-8: {error}"),
-            )
-        })?;
-        let mut scanner = Scanner::new(text, scratch);
-        context.begin();
-        match scanner.peek() {
-            b'{' => rows
-                .document
-                .read(&mut scanner, context, &mut rows.columns, rows.count)?,
-            kind => {
-                scanner.skip()?;
-                scanner.end()?;
-                let detail = format!("expected an object, found {}", kind_name(kind));
-                return Err(whole_record(Reason::WrongType, detail));
-            }
-        }
-        scanner.end()?;
-        context.rejected()?;
-        self.complete(rows, pulled, index)
-    }
+        payload: &'p [u8],
+        buffer: &'p mut Vec<u8>,
+    ) -> Result<Option<&'p [u8]>, Rejection>;
 
-    /// Fills what the payload left open and holds the row to the contract.
-    fn complete(&self, rows: &mut Rows, pulled: &Pulled, index: usize) -> Result<(), Rejection> {
-        let row = rows.count;
-        for ((column, declared), accepted) in rows
-            .columns
-            .iter_mut()
-            .zip(&self.contract)
-            .zip(&self.accepted)
-        {
-            if column.len() == row {
-                match declared.origin {
-                    ColumnOrigin::Field(_) => column.push_null(),
-                    _ => origin::read(column, declared, pulled, index)?,
-                }
-            }
-            if !declared.not_null && accepted.is_none() {
-                continue;
-            }
-            if column.is_null(row) {
-                if declared.not_null {
-                    return Err(broken_contract(
-                        declared,
-                        Reason::NullNotAllowed,
-                        "null or missing".to_owned(),
-                    ));
-                }
-            } else if let (Column::Leaf(own), Some(Column::Leaf(accepted))) = (column, accepted)
-                && !own.last_among(accepted)
-            {
-                let detail = format!("not one of {}", declared.accepted_values.join(", "));
-                return Err(broken_contract(declared, Reason::NotAccepted, detail));
-            }
-        }
+    /// See [`Decoder::prepare`].
+    async fn prepare(&self, _pulled: &Pulled) -> Result<(), BoxedError> {
         Ok(())
     }
 }
 
-impl Decoder for JsonDecoder {
+/// JSON as it is.
+pub(super) struct Plain;
+
+impl Transcode for Plain {
+    fn json<'p>(
+        &self,
+        payload: &'p [u8],
+        _buffer: &'p mut Vec<u8>,
+    ) -> Result<Option<&'p [u8]>, Rejection> {
+        Ok(Some(payload))
+    }
+}
+
+/// Decodes payloads that say JSON by a source's contract.
+pub(super) struct JsonDecoder<T> {
+    contract: Contract,
+    transcode: T,
+    /// What every pull begins with: nothing read yet.
+    document: Object,
+    columns: Vec<Column>,
+}
+
+impl<T: Transcode> JsonDecoder<T> {
+    pub(super) fn new(schema: &SourceSchema, transcode: T) -> Result<Self, DecoderError> {
+        let mut compiler = Compiler::new(zone(schema)?);
+        // checked before the columns are made: an empty path leads to none
+        let contract = Contract::new(schema, &mut compiler)?;
+        let (document, columns) = compile(schema, &mut compiler);
+        Ok(Self {
+            contract,
+            transcode,
+            document,
+            columns,
+        })
+    }
+}
+
+#[async_trait]
+impl<T: Transcode> Decoder for JsonDecoder<T> {
+    async fn prepare(&self, pulled: &Pulled) -> Result<(), BoxedError> {
+        self.transcode.prepare(pulled).await
+    }
+
     fn decode(&self, source: &SourceName, pulled: &Pulled) -> Decoded {
-        let mut rows = self.empty.clone();
-        rows.columns
-            .iter_mut()
-            .for_each(|column| column.reserve(pulled.records.len()));
-        let mut context = Context::default();
-        let mut scratch = String::new();
-        let mut loaded = Vec::with_capacity(pulled.records.len());
-        let mut dead_letters = Vec::new();
-        for index in 0..pulled.records.len() {
-            match self.read(&mut rows, pulled, index, &mut context, &mut scratch) {
-                Ok(()) => {
-                    rows.count += 1;
-                    loaded.push(index);
-                    context.undeclared.count();
-                }
-                Err(rejection) => {
-                    let count = rows.count;
-                    rows.columns
-                        .iter_mut()
-                        .for_each(|column| column.truncate(count));
-                    let Rejection {
-                        reason,
-                        field,
-                        detail,
-                    } = rejection;
-                    dead_letters.push(DeadLetter::of(source, pulled, index, reason, field, detail));
-                }
-            }
-        }
-        let columns = rows
-            .columns
-            .into_iter()
-            .map(Column::finish)
-            .chain(provenance(pulled, &loaded));
-        let options = RecordBatchOptions::new().with_row_count(Some(loaded.len()));
-        let rows =
-            RecordBatch::try_new_with_options(self.schema.clone(), columns.collect(), &options)
-                .expect("the columns were made from the schema, and not_null was checked");
-        Decoded {
-            rows,
-            dead_letters,
-            undeclared: context.undeclared.finish(),
+        let mut document = self.document.clone();
+        let (mut buffer, mut scratch) = (Vec::new(), String::new());
+        let read = |columns: &mut [Column],
+                    row: usize,
+                    _index: usize,
+                    payload: &[u8],
+                    context: &mut Context| {
+            buffer.clear();
+            let Some(json) = self.transcode.json(payload, &mut buffer)? else {
+                return Err(no_payload("the record deletes its key"));
+            };
+            object(&mut document, json, columns, row, context, &mut scratch)
+        };
+        self.contract
+            .decode(source, pulled, self.columns.clone(), read)
+    }
+}
+
+/// Reads the one object that `json` is.
+fn object(
+    document: &mut Object,
+    json: &[u8],
+    columns: &mut [Column],
+    row: usize,
+    context: &mut Context,
+    scratch: &mut String,
+) -> Result<(), Rejection> {
+    let text = std::str::from_utf8(json).map_err(|error| {
+        whole_record(
+            Reason::InvalidUtf8,
+            format!("the payload is no UTF-8: {error}"),
+        )
+    })?;
+    let mut scanner = Scanner::new(text, scratch);
+    context.begin();
+    match scanner.peek() {
+        b'{' => document.read(&mut scanner, context, columns, row)?,
+        kind => {
+            scanner.skip()?;
+            scanner.end()?;
+            let detail = format!("expected an object, found {}", kind_name(kind));
+            return Err(whole_record(Reason::WrongType, detail));
         }
     }
+    scanner.end()?;
+    context.rejected()
 }
 
 /// The document's object and a column for each declared one, those from outside the payload too.
@@ -201,79 +142,4 @@ fn compile(schema: &SourceSchema, compiler: &mut Compiler) -> (Object, Vec<Colum
     }
     let document = compiler.object(&wanted, &[String::new()], &mut columns);
     (document, filled(columns))
-}
-
-fn accepted(
-    column: &SourceColumn,
-    compiler: &mut Compiler,
-) -> Result<Option<Column>, DecoderError> {
-    if column.accepted_values.is_empty() {
-        return Ok(None);
-    }
-    let mut values = Column::new(
-        &column.data_type,
-        std::slice::from_ref(&column.name),
-        compiler,
-    );
-    for value in &column.accepted_values {
-        let refused = match &values {
-            Column::Leaf(_) => origin::text(&mut values, column, value)
-                .err()
-                .map(|rejection| rejection.detail),
-            _ => Some("only scalars have accepted values".to_owned()),
-        };
-        if let Some(detail) = refused {
-            return Err(DecoderError::AcceptedValue {
-                column: column.name.clone(),
-                value: value.clone(),
-                declared: column.data_type.clone(),
-                detail,
-            });
-        }
-    }
-    Ok(Some(values))
-}
-
-fn whole_record(reason: Reason, detail: String) -> Rejection {
-    Rejection {
-        reason,
-        field: None,
-        detail,
-    }
-}
-
-fn broken_contract(declared: &SourceColumn, reason: Reason, detail: String) -> Rejection {
-    let field = match &declared.origin {
-        ColumnOrigin::Field(path) => path.join("."),
-        _ => declared.name.clone(),
-    };
-    Rejection {
-        reason,
-        field: Some(field),
-        detail,
-    }
-}
-
-/// Topic, incarnation, partition and offset of the records that loaded.
-fn provenance(pulled: &Pulled, loaded: &[usize]) -> [ArrayRef; 4] {
-    let records = &pulled.records;
-    let partition = |index: &usize| &pulled.partitions[records.partitions[*index] as usize];
-    let mut topics = Strings::default();
-    loaded
-        .iter()
-        .for_each(|_| topics.push(pulled.topic.as_bytes()));
-    [
-        topics.utf8(),
-        Arc::new(Int32Array::from_iter_values(
-            loaded
-                .iter()
-                .map(|index| partition(index).incarnation.ordinal),
-        )),
-        Arc::new(Int32Array::from_iter_values(
-            loaded.iter().map(|index| partition(index).number),
-        )),
-        Arc::new(Int64Array::from_iter_values(
-            loaded.iter().map(|index| records.offsets[*index]),
-        )),
-    ]
 }
