@@ -1,5 +1,6 @@
 //! Where records come from.
 
+pub mod files;
 pub mod http;
 pub mod kafka;
 pub mod single;
