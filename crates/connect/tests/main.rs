@@ -7,5 +7,7 @@
 
 mod kafka;
 mod lake;
+mod mongo;
+mod positions;
 mod postgres;
 mod raw_store;

@@ -10,11 +10,11 @@ use factmill_core::position::{Incarnation, Interval, PartitionId, Position, Sour
 use factmill_core::source::{BoxedError, Classified, PositionStore};
 
 #[derive(Debug, Default)]
-pub(super) struct MemoryPositions {
+pub(crate) struct MemoryPositions {
     stored: Mutex<HashMap<PartitionId, Position>>,
     incarnations: Mutex<Vec<String>>,
     /// How many of the next requests fail.
-    pub(super) failures: AtomicUsize,
+    pub(crate) failures: AtomicUsize,
 }
 
 /// The store is away.
@@ -30,7 +30,7 @@ impl Classified for Away {
 
 impl MemoryPositions {
     /// Moves all positions or none; names the first partition that stands elsewhere.
-    pub(super) fn commit(&self, intervals: &[Interval]) -> Result<(), String> {
+    pub(crate) fn commit(&self, intervals: &[Interval]) -> Result<(), String> {
         let mut stored = self.stored.lock().unwrap();
         for interval in intervals {
             let position = stored.get(interval.partition());
@@ -45,11 +45,11 @@ impl MemoryPositions {
         Ok(())
     }
 
-    pub(super) fn set(&self, partition: PartitionId, position: Position) {
+    pub(crate) fn set(&self, partition: PartitionId, position: Position) {
         self.stored.lock().unwrap().insert(partition, position);
     }
 
-    pub(super) fn get(&self, partition: &PartitionId) -> Option<Position> {
+    pub(crate) fn get(&self, partition: &PartitionId) -> Option<Position> {
         self.stored.lock().unwrap().get(partition).cloned()
     }
 
