@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{
+    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions,
+};
 use arrow::datatypes::SchemaRef;
 use factmill_core::dead_letter::{DeadLetter, Reason};
 use factmill_core::position::SourceName;
@@ -34,6 +36,8 @@ pub(super) struct RecordDecoder {
     contract: Vec<SourceColumn>,
     /// By column, its accepted values where some are declared.
     accepted: Vec<Option<Column>>,
+    /// By column, whether it is part of the source's key; empty where the source has none.
+    key: Vec<bool>,
     /// What every pull begins with: nothing read yet.
     empty: Rows,
 }
@@ -43,6 +47,8 @@ pub(super) struct RecordDecoder {
 struct Rows {
     document: Object,
     columns: Vec<Column>,
+    /// By row, whether it deletes its key; empty where the source has none.
+    deleted: Vec<bool>,
     count: usize,
 }
 
@@ -68,10 +74,12 @@ impl RecordDecoder {
             read_document,
             schema: schema.arrow_schema(),
             accepted: accepted.collect::<Result<_, _>>()?,
+            key: key_columns(schema),
             contract: schema.columns.clone(),
             empty: Rows {
                 document,
                 columns,
+                deleted: Vec::new(),
                 count: 0,
             },
         })
@@ -88,13 +96,43 @@ impl RecordDecoder {
     ) -> Result<(), Rejection> {
         let payload = pulled.records.payloads.get(index).unwrap_or_default();
         if payload.is_empty() {
-            return Err(whole_record(
-                Reason::EmptyPayload,
-                "the record has no payload".to_owned(),
-            ));
+            if self.key.is_empty() {
+                return Err(whole_record(
+                    Reason::EmptyPayload,
+                    "the record has no payload".to_owned(),
+                ));
+            }
+            return self.read_deleted(rows, pulled, index, context, scratch);
         }
         self.document(payload, rows, context, scratch)?;
-        self.complete(rows, pulled, index)
+        self.complete(rows, pulled, index, false)
+    }
+
+    /// Reads a record without payload, which deletes its key: the key's columns come from the
+    /// record's key, those that are fields of the payload from the fields of the key.
+    fn read_deleted(
+        &self,
+        rows: &mut Rows,
+        pulled: &Pulled,
+        index: usize,
+        context: &mut Context,
+        scratch: &mut String,
+    ) -> Result<(), Rejection> {
+        let mut columns = self.contract.iter().zip(&self.key);
+        let in_document = |(column, is_key): (&SourceColumn, &bool)| {
+            *is_key && matches!(column.origin, ColumnOrigin::Field(_))
+        };
+        if columns.any(in_document) {
+            let key = pulled.records.keys.get(index).unwrap_or_default();
+            if key.is_empty() {
+                let detail = "a record without payload needs a key to delete".to_owned();
+                return Err(whole_record(Reason::EmptyPayload, detail));
+            }
+            self.document(key, rows, context, scratch)?;
+        } else {
+            context.begin();
+        }
+        self.complete(rows, pulled, index, true)
     }
 
     /// Reads the fields of one document.
@@ -109,26 +147,40 @@ impl RecordDecoder {
         (self.read_document)(bytes, document, columns, rows.count, context, scratch)
     }
 
-    /// Fills what the payload left open and holds the row to the contract.
-    fn complete(&self, rows: &mut Rows, pulled: &Pulled, index: usize) -> Result<(), Rejection> {
+    /// Fills what the payload left open and holds the row to the contract; of a deleted one only its
+    /// key.
+    fn complete(
+        &self,
+        rows: &mut Rows,
+        pulled: &Pulled,
+        index: usize,
+        deleted: bool,
+    ) -> Result<(), Rejection> {
         let row = rows.count;
+        if !self.key.is_empty() {
+            rows.deleted.truncate(row);
+            rows.deleted.push(deleted);
+        }
+        let mut is_key = self.key.iter();
         for ((column, declared), accepted) in rows
             .columns
             .iter_mut()
             .zip(&self.contract)
             .zip(&self.accepted)
         {
+            let is_key = is_key.next().copied().unwrap_or(false);
             if column.len() == row {
                 match declared.origin {
                     ColumnOrigin::Field(_) => column.push_null(),
                     _ => origin::read(column, declared, pulled, index)?,
                 }
             }
-            if !declared.not_null && accepted.is_none() {
+            let not_null = is_key || (declared.not_null && !deleted);
+            if !not_null && (accepted.is_none() || deleted) {
                 continue;
             }
             if column.is_null(row) {
-                if declared.not_null {
+                if not_null {
                     return Err(broken_contract(
                         declared,
                         Reason::NullNotAllowed,
@@ -182,6 +234,11 @@ impl Decoder for RecordDecoder {
             .into_iter()
             .map(Column::finish)
             .chain(provenance(pulled, &loaded));
+        let deleted = (!self.key.is_empty()).then(|| {
+            rows.deleted.truncate(loaded.len());
+            Arc::new(BooleanArray::from(rows.deleted)) as ArrayRef
+        });
+        let columns = columns.chain(deleted);
         let options = RecordBatchOptions::new().with_row_count(Some(loaded.len()));
         let rows =
             RecordBatch::try_new_with_options(self.schema.clone(), columns.collect(), &options)
@@ -192,6 +249,17 @@ impl Decoder for RecordDecoder {
             undeclared: context.undeclared.finish(),
         }
     }
+}
+
+/// By column, whether it is part of the source's key; empty where the source has none.
+fn key_columns(schema: &SourceSchema) -> Vec<bool> {
+    if !schema.is_keyed() {
+        return Vec::new();
+    }
+    let columns = schema.columns.iter();
+    columns
+        .map(|column| schema.key.contains(&column.name))
+        .collect()
 }
 
 /// The document's object and a column for each declared one, those from outside the payload too.

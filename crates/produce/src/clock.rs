@@ -14,7 +14,7 @@ const STEP_MILLIS: u64 = 5_000;
 
 impl Spread {
     /// Milliseconds from the start of the month to the event at `index`.
-    pub(super) fn millis(self, index: u64) -> u64 {
+    pub(crate) fn millis(self, index: u64) -> u64 {
         match self {
             Self::Steps => index % (MONTH_MILLIS / STEP_MILLIS) * STEP_MILLIS,
             Self::Month(count) => {
@@ -27,11 +27,11 @@ impl Spread {
 
 /// A time of January 2024 in quotes: `"2024-01-31T23:59:59.999Z"`.
 #[derive(Debug)]
-pub(super) struct Timestamp([u8; 26]);
+pub(crate) struct Timestamp([u8; 26]);
 
 impl Timestamp {
     /// The time so many milliseconds after the start of the month, which is less than its length.
-    pub(super) fn new(millis: u64) -> Self {
+    pub(crate) fn new(millis: u64) -> Self {
         let mut text = *b"\"2024-01-DDTHH:MM:SS.mmmZ\"";
         let mut put = |at: usize, digits: usize, mut number: u64| {
             for place in (at..at + digits).rev() {
@@ -49,7 +49,7 @@ impl Timestamp {
     }
 
     /// The JSON text.
-    pub(super) fn as_json(&self) -> &[u8] {
+    pub(crate) fn as_json(&self) -> &[u8] {
         &self.0
     }
 }
