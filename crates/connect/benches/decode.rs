@@ -52,6 +52,7 @@ fn contract() -> SourceSchema {
         columns: columns.collect(),
         event_time: Some("timestamp".to_owned()),
         time_zone: "UTC".to_owned(),
+        key: Vec::new(),
     }
 }
 

@@ -10,5 +10,7 @@ mod formats;
 mod http;
 mod kafka;
 mod lake;
+mod mongo;
+mod positions;
 mod postgres;
 mod raw_store;

@@ -1,5 +1,10 @@
 //! A source's contract: its columns, their declared types, and what a record must keep.
 
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+
+use crate::table::DELETED_COLUMN;
 use crate::types::DeclaredType;
 
 /// Where the value of a column comes from.
@@ -47,6 +52,10 @@ pub struct SourceSchema {
     pub event_time: Option<String>,
     /// The zone of timestamps that come without an offset, an IANA name; `UTC` by default.
     pub time_zone: String,
+    /// The columns that name what a record is about, where its records are changes: the newest one
+    /// of a key holds, and one without payload deletes its key. Empty: every record stands for
+    /// itself. Records of a keyed source are ordered by their log, not by event time.
+    pub key: Vec<String>,
 }
 
 /// How the payloads of a source are written.
@@ -65,6 +74,8 @@ pub enum Format {
     Debezium,
     /// The same as Avro, behind the id of its schema in a registry.
     DebeziumAvro,
+    /// One BSON document a record.
+    Bson,
 }
 
 /// Columns that every decoded batch carries after the declared ones: where a row comes from.
@@ -94,16 +105,39 @@ pub mod provenance {
     }
 }
 
+/// [`DELETED_COLUMN`] as an Arrow field.
+pub fn deleted_field() -> Field {
+    Field::new(DELETED_COLUMN, DataType::Boolean, false)
+}
+
 impl SourceSchema {
-    /// The Arrow schema of decoded batches: declared columns, then [`provenance::fields`].
+    /// Whether its records are changes of keys.
+    pub fn is_keyed(&self) -> bool {
+        !self.key.is_empty()
+    }
+
+    /// The column whose time comes first in the order of records: the event time, none in a keyed
+    /// source, whose deleted rows have no time.
+    pub fn order_time(&self) -> Option<&str> {
+        self.event_time.as_deref().filter(|_| !self.is_keyed())
+    }
+
+    /// The Arrow schema of decoded batches: declared columns, then [`provenance::fields`], then
+    /// [`DELETED_COLUMN`] where the source is keyed.
     ///
-    /// Declared columns are nullable unless declared `not_null`.
-    pub fn arrow_schema(&self) -> arrow::datatypes::SchemaRef {
+    /// Declared columns are nullable unless declared `not_null`; in a keyed source all but the key
+    /// are, for the deleted ones.
+    pub fn arrow_schema(&self) -> SchemaRef {
         let declared = self.columns.iter().map(|column| {
-            arrow::datatypes::Field::new(&column.name, column.data_type.arrow(), !column.not_null)
+            let nullable = if self.is_keyed() {
+                !self.key.contains(&column.name)
+            } else {
+                !column.not_null
+            };
+            Field::new(&column.name, column.data_type.arrow(), nullable)
         });
-        std::sync::Arc::new(arrow::datatypes::Schema::new(
-            declared.chain(provenance::fields()).collect::<Vec<_>>(),
-        ))
+        let deleted = self.is_keyed().then(deleted_field);
+        let fields = declared.chain(provenance::fields()).chain(deleted);
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 }

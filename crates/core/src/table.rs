@@ -11,6 +11,10 @@ use crate::types::DeclaredType;
 /// `bytea`, see [`crate::order`]. Not part of the user's columns.
 pub const ORDER_COLUMN: &str = "_factmill_order";
 
+/// The column that marks the row of a deleted key in changes of a keyed source: `boolean`. Only its
+/// key columns hold values. Never a column of a table.
+pub const DELETED_COLUMN: &str = "_factmill_deleted";
+
 /// A table in the warehouse.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TableName {
@@ -48,6 +52,8 @@ pub enum Maintenance {
     Upsert {
         /// The key columns, at least one, in the declared order.
         unique_key: Vec<String>,
+        /// Whether keys may go away: it is made from a keyed source.
+        deletes: bool,
     },
     /// Recomputed as a whole on a schedule and swapped in one transaction.
     Rebuild {
@@ -91,6 +97,7 @@ pub struct TableChange {
     /// Index of the table in the job's tables, which are in model order.
     pub table: usize,
     /// New rows: the table's columns in their order, then, for `upsert`, [`ORDER_COLUMN`] as
-    /// `Binary`, not null. For `upsert` one row per key, sorted by key.
+    /// `Binary`, not null. For `upsert` one row per key, sorted by key. A table of a keyed source has
+    /// [`DELETED_COLUMN`] behind it, which says of each row whether its key goes away.
     pub rows: RecordBatch,
 }

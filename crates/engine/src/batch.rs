@@ -5,12 +5,14 @@ mod tests;
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::Schema;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::Column;
+use datafusion::error::Result as EngineResult;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use factmill_core::diagnostic::{Diagnostic, Diagnostics};
-use factmill_core::table::{ORDER_COLUMN, Table};
+use factmill_core::table::{DELETED_COLUMN, Maintenance, ORDER_COLUMN, Table};
 use factmill_project::{Model, Project, ProjectSource};
 
 use crate::error::{ModelError, Work};
@@ -45,7 +47,7 @@ impl BatchPlan {
         memory: &Memory,
         partitions: usize,
     ) -> Result<Self, Diagnostics> {
-        let state = session::state(memory, partitions).map_err(|error| {
+        let state = session::state(memory, partitions, &project.dir).map_err(|error| {
             Diagnostic::bare(format!(
                 "the SQL engine did not start: {}",
                 error.strip_backtrace()
@@ -97,6 +99,7 @@ impl BatchPlan {
         if choice.key.is_empty() {
             return start(&self.state, &work, &plan, Arc::clone(&choice.schema)).await;
         }
+        let plan = live(plan, &choice.table).map_err(failed)?;
         let columns = choice
             .key
             .iter()
@@ -108,7 +111,10 @@ impl BatchPlan {
             .sort(by_key.chain([newest_first]))
             .and_then(LogicalPlanBuilder::build)
             .map_err(failed)?;
-        let rows = start(&self.state, &work, &sorted, Arc::clone(&choice.schema)).await?;
+        // A table holds no deleted row, so it is not marked either.
+        let columns = &choice.schema.fields()[..=choice.table.columns.len()];
+        let schema = Arc::new(Schema::new(columns));
+        let rows = start(&self.state, &work, &sorted, schema).await?;
         Ok(newest_of_sorted(rows, work.clone(), choice.key.clone()))
     }
 
@@ -120,4 +126,21 @@ impl BatchPlan {
         let rows = MemTable::try_new(seed.rows.schema(), vec![vec![seed.rows.clone()]]).ok()?;
         Some(Arc::new(rows))
     }
+}
+
+/// Leaves out rows whose key a filter of the model deleted, and the mark of it.
+fn live(plan: LogicalPlan, table: &Table) -> EngineResult<LogicalPlan> {
+    if !matches!(table.maintenance, Maintenance::Upsert { deletes: true, .. }) {
+        return Ok(plan);
+    }
+    let deleted = Expr::Column(Column::new_unqualified(DELETED_COLUMN));
+    let columns = plan.schema().columns().into_iter();
+    let kept: Vec<Expr> = columns
+        .filter(|column| column.name != DELETED_COLUMN)
+        .map(Expr::Column)
+        .collect();
+    LogicalPlanBuilder::from(plan)
+        .filter(deleted.is_not_true())?
+        .project(kept)?
+        .build()
 }

@@ -56,6 +56,7 @@ fn contract() -> SourceSchema {
         ],
         event_time: Some("timestamp".into()),
         time_zone: "UTC".into(),
+        key: Vec::new(),
     }
 }
 

@@ -108,16 +108,9 @@ impl Graph {
     }
 
     fn add_source(&mut self, source: &ProjectSource) -> Result<()> {
-        let declared = source.schema.columns.iter().map(|column| {
-            datafusion::arrow::datatypes::Field::new(
-                &column.name,
-                column.data_type.arrow(),
-                !column.not_null,
-            )
-        });
-        let arrow = Arc::new(datafusion::arrow::datatypes::Schema::new(
-            declared.collect::<Vec<_>>(),
-        ));
+        let decoded = source.schema.arrow_schema();
+        let declared = &decoded.fields()[..source.schema.columns.len()];
+        let arrow = Arc::new(datafusion::arrow::datatypes::Schema::new(declared));
         let placeholder = Placeholder::new(Relation::Source(source.name.clone()), arrow);
         self.register_source(&source.name, placeholder)
     }

@@ -7,9 +7,10 @@ use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
+use datafusion::functions_window::expr_fn::row_number;
+use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use factmill_core::source_schema::{SourceSchema, provenance};
-use factmill_core::table::ORDER_COLUMN;
+use factmill_core::table::{DELETED_COLUMN, ORDER_COLUMN};
 use factmill_core::table_reader::Relations;
 use factmill_project::ProjectSource;
 
@@ -97,6 +98,9 @@ impl Inputs {
 
 /// A source as the lake keeps it, under its contract: the declared columns with their declared
 /// types, and the order of records where it is asked for.
+///
+/// Of a keyed source these are the rows that hold: the newest one of each key, unless it is deleted.
+/// The order then goes with a [`DELETED_COLUMN`] that a filter of the model may set.
 fn records(
     contract: &SourceSchema,
     stored: Option<Arc<dyn TableProvider>>,
@@ -130,8 +134,8 @@ fn records(
         .iter()
         .map(|declared| column(&declared.name))
         .collect::<Result<Vec<_>>>()?;
-    if with_order {
-        let event_time = match &contract.event_time {
+    if with_order || contract.is_keyed() {
+        let event_time = match contract.order_time() {
             Some(event_time) => column(event_time)?.unalias(),
             None => lit(ScalarValue::Null),
         };
@@ -146,8 +150,41 @@ fn records(
         }
         exprs.push(record_order::order().call(arguments).alias(ORDER_COLUMN));
     }
-    let plan = LogicalPlanBuilder::scan(STORED, provider_as_source(stored), None)?
-        .project(exprs)?
-        .build()?;
+    if contract.is_keyed() {
+        exprs.push(column(DELETED_COLUMN)?);
+    }
+    let rows =
+        LogicalPlanBuilder::scan(STORED, provider_as_source(stored), None)?.project(exprs)?;
+    let plan = if contract.is_keyed() {
+        that_hold(rows, contract, with_order)?.build()?
+    } else {
+        rows.build()?
+    };
     Ok(Arc::new(ViewTable::new(plan, None)))
+}
+
+/// Of changes the newest one of each key, unless it deletes the key.
+fn that_hold(
+    changes: LogicalPlanBuilder,
+    contract: &SourceSchema,
+    with_order: bool,
+) -> Result<LogicalPlanBuilder> {
+    const AGE: &str = "_factmill_age";
+    let unqualified = |name: &str| Expr::Column(Column::new_unqualified(name));
+    let newest_first = unqualified(ORDER_COLUMN).sort(false, false);
+    let age = row_number()
+        .partition_by(contract.key.iter().map(|key| unqualified(key)).collect())
+        .order_by(vec![newest_first])
+        .build()?
+        .alias(AGE);
+    let holds = unqualified(AGE)
+        .eq(lit(1_u64))
+        .and(unqualified(DELETED_COLUMN).is_not_true());
+    let beside = [ORDER_COLUMN, DELETED_COLUMN];
+    let declared = contract.columns.iter().map(|column| column.name.as_str());
+    let kept = declared.chain(beside.into_iter().filter(|_| with_order));
+    changes
+        .window([age])?
+        .filter(holds)?
+        .project(kept.map(unqualified))
 }

@@ -7,10 +7,12 @@
 //! - [`stream`]: the incremental models of a job, run over each epoch's new rows, and its rebuilds.
 //! - [`batch`]: models computed over their whole inputs.
 //! - [`sql`]: ad-hoc queries over lake, warehouse and views.
+//! - [`functions`]: what models call beside DataFusion's own functions.
 //! - [`output`]: query results as text and files.
 
 pub mod batch;
 pub mod error;
+pub mod functions;
 pub mod inputs;
 pub mod lake;
 pub mod output;
@@ -25,8 +27,8 @@ mod delta;
 mod diagnose;
 #[cfg(test)]
 mod fixture;
-mod functions;
 mod graph;
+mod lineage;
 mod maintenance;
 mod newest;
 mod operator;

@@ -9,6 +9,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use factmill_core::diagnostic::Diagnostic;
 use factmill_core::position::SourceName;
+use factmill_core::source_schema::deleted_field;
 use factmill_core::table::{Maintenance, ORDER_COLUMN, Table};
 use factmill_project::{Dependency, Materialized, ProjectSource};
 
@@ -16,6 +17,7 @@ use crate::columns;
 use crate::delta::{Behaviour, NotRowWise, over_new_rows};
 use crate::diagnose::nearest;
 use crate::graph::{Graph, PlannedModel};
+use crate::lineage::origin_of;
 use crate::operator::{Operator, find_call};
 use crate::placeholder::{self, Relation};
 use crate::replay::unrepeatable;
@@ -38,9 +40,13 @@ pub(crate) struct Choice {
 
 /// Chooses for every materialized model of the graph, in its order. `streams` are the sources whose
 /// records keep coming.
-pub(crate) fn choose(graph: &Graph, sources: &[&ProjectSource]) -> (Vec<Choice>, Vec<Diagnostic>) {
+pub(crate) fn choose<'a>(
+    graph: &'a Graph,
+    sources: &'a [&'a ProjectSource],
+) -> (Vec<Choice>, Vec<Diagnostic>) {
     let mut chooser = Chooser {
         graph,
+        sources,
         behaviour: HashMap::new(),
         reported: BTreeSet::new(),
     };
@@ -48,10 +54,13 @@ pub(crate) fn choose(graph: &Graph, sources: &[&ProjectSource]) -> (Vec<Choice>,
     for source in sources {
         match records(source) {
             Ok(rows) => {
-                chooser.behaviour.insert(
-                    Relation::Source(source.name.clone()),
-                    Behaviour::Appends(rows),
-                );
+                let behaviour = if source.schema.is_keyed() {
+                    Behaviour::Keyed(rows)
+                } else {
+                    Behaviour::Appends(rows)
+                };
+                let relation = Relation::Source(source.name.clone());
+                chooser.behaviour.insert(relation, behaviour);
             }
             Err(error) => wrong.push(Diagnostic::at(
                 source.location.clone(),
@@ -74,7 +83,7 @@ pub(crate) fn choose(graph: &Graph, sources: &[&ProjectSource]) -> (Vec<Choice>,
     (choices, wrong)
 }
 
-/// The records of a source with their order, as a leaf.
+/// The records of a source with their order, and with what is deleted where it is keyed, as a leaf.
 fn records(source: &ProjectSource) -> Result<LogicalPlan> {
     let declared = source.schema.arrow_schema();
     let declared = declared
@@ -82,7 +91,8 @@ fn records(source: &ProjectSource) -> Result<LogicalPlan> {
         .iter()
         .take(source.schema.columns.len())
         .cloned();
-    let fields: Vec<_> = declared.chain([order_field()]).collect();
+    let deleted = source.schema.is_keyed().then(deleted_column);
+    let fields: Vec<_> = declared.chain([order_field()]).chain(deleted).collect();
     let relation = Relation::Records(source.name.clone());
     placeholder::scan(source.name.table(), relation, Arc::new(Schema::new(fields)))
 }
@@ -92,8 +102,14 @@ pub(crate) fn order_field() -> Arc<Field> {
     Arc::new(Field::new(ORDER_COLUMN, DataType::Binary, false))
 }
 
+/// The column that carries whether a row deletes its key.
+fn deleted_column() -> Arc<Field> {
+    Arc::new(deleted_field())
+}
+
 struct Chooser<'a> {
     graph: &'a Graph,
+    sources: &'a [&'a ProjectSource],
     behaviour: HashMap<Relation, Behaviour>,
     /// Views in which an unrepeatable call was reported.
     reported: BTreeSet<&'a str>,
@@ -124,6 +140,7 @@ impl<'a> Chooser<'a> {
         } else {
             Maintenance::Upsert {
                 unique_key: model.unique_key.clone(),
+                deletes: self.keyed_source(planned).is_some(),
             }
         };
         expected(planned, &maintenance)?;
@@ -142,18 +159,24 @@ impl<'a> Chooser<'a> {
                 (Behaviour::Changes, planned.plan.clone(), schema, Vec::new())
             }
             Maintenance::Append => {
+                if let Some(source) = self.keyed_source(planned) {
+                    return Err(self.needs_key(planned, source));
+                }
                 let rows = self.new_rows(planned)?;
                 let plan = without_order(rows.clone()).map_err(|error| fault(planned, &error))?;
                 (Behaviour::Appends(rows), plan, schema, Vec::new())
             }
-            Maintenance::Upsert { unique_key } => {
+            Maintenance::Upsert {
+                unique_key,
+                deletes,
+            } => {
                 let key = key_columns(planned, &table, unique_key)?;
-                let fields: Vec<_> = schema
-                    .fields()
-                    .iter()
-                    .cloned()
-                    .chain([order_field()])
-                    .collect();
+                if let Some(source) = self.keyed_source(planned) {
+                    self.has_key_of(planned, &key, source)?;
+                }
+                let fields = schema.fields().iter().cloned();
+                let fields = fields.chain([order_field()]);
+                let fields: Vec<_> = fields.chain(deletes.then(deleted_column)).collect();
                 (
                     Behaviour::Changes,
                     self.new_rows(planned)?,
@@ -169,6 +192,67 @@ impl<'a> Chooser<'a> {
             schema,
             key,
         }))
+    }
+
+    /// The keyed source that a model reads.
+    fn keyed_source(&self, planned: &PlannedModel) -> Option<&'a ProjectSource> {
+        let mut keyed = self
+            .sources
+            .iter()
+            .filter(|source| source.schema.is_keyed());
+        let reads = |source: &&&ProjectSource| {
+            let relation = Relation::Source(source.name.clone());
+            planned.reads.contains(&relation)
+        };
+        keyed.find(reads).copied()
+    }
+
+    fn needs_key(&self, planned: &PlannedModel, source: &ProjectSource) -> Diagnostic {
+        let message = format!(
+            "incremental model `{}` reads {}, whose records change keys, and has no `unique_key`",
+            planned.model.name, source.name
+        );
+        let key = source.schema.key.join(", ");
+        Diagnostic::at(planned.model.sql.locate(1, 1), message).help(format!(
+            "set `unique_key` to what the source is keyed by: {key}"
+        ))
+    }
+
+    /// A change must find the row that the change before it left: by the same key.
+    fn has_key_of(
+        &self,
+        planned: &PlannedModel,
+        key: &[usize],
+        source: &ProjectSource,
+    ) -> Result<(), Diagnostic> {
+        let relation = Relation::Source(source.name.clone());
+        let mut columns = Vec::with_capacity(key.len());
+        for index in key {
+            let origin =
+                origin_of(&planned.plan, *index).map_err(|error| fault(planned, &error))?;
+            columns.extend(
+                origin
+                    .filter(|(from, _)| *from == relation)
+                    .map(|(_, column)| column),
+            );
+        }
+        let same = columns.len() == key.len()
+            && columns.len() == source.schema.key.len()
+            && source.schema.key.iter().all(|key| columns.contains(key));
+        if same {
+            return Ok(());
+        }
+        let message = format!(
+            "model `{}` reads {}, whose key is ({}), and its `unique_key` is not made of just these columns",
+            planned.model.name,
+            source.name,
+            source.schema.key.join(", ")
+        );
+        Err(
+            Diagnostic::at(planned.model.sql.locate(1, 1), message).help(
+                "pass the source's key columns on as they are and name them in `unique_key`, or materialize the model as `table`",
+            ),
+        )
     }
 
     fn behaviour_of(&self, relation: &Relation) -> Behaviour {

@@ -27,6 +27,12 @@ pub(crate) enum Operator {
     OuterJoin,
     /// A union of new rows with a relation that does not change.
     StaticUnion,
+    /// A union of changes of keys.
+    KeyedUnion,
+    /// A join that drops changes of keys.
+    KeyedJoin,
+    /// An unnest of a list in changes of keys.
+    KeyedUnnest,
     /// A subquery over relations that change.
     Subquery,
     /// `with recursive`.
@@ -47,6 +53,9 @@ impl Operator {
             Self::StreamJoin => "a join of two relations that change",
             Self::OuterJoin => "an outer join that keeps rows of the unchanging side",
             Self::StaticUnion => "a union with a relation that does not change",
+            Self::KeyedUnion => "a union with a keyed source",
+            Self::KeyedJoin => "a join that can drop rows of a keyed source",
+            Self::KeyedUnnest => "an unnest of a list of a keyed source",
             Self::Subquery => "a subquery over a relation that changes",
             Self::Recursive => "a recursive query",
             Self::Other => "an operator without a rule for new rows",
@@ -72,6 +81,12 @@ impl Operator {
             }
             Self::StaticUnion => {
                 "load the unchanging rows as a seed of their own, or materialize the model as `table`"
+            }
+            Self::KeyedUnion | Self::KeyedUnnest => {
+                "one change of a key would become several rows or meet others; materialize the model as `table`"
+            }
+            Self::KeyedJoin => {
+                "write it as a left join, so that every change of a key reaches the table, or materialize the model as `table`"
             }
             Self::Subquery => {
                 "write it as a join with an unchanging table, or materialize the model as `table`"
@@ -131,7 +146,7 @@ impl Finder {
                 ast::GroupByExpr::Expressions(..) => ControlFlow::Continue(()),
             },
             Operator::Distinct if select.distinct.is_some() => start(select.select_token.0.span),
-            Operator::StreamJoin | Operator::OuterJoin => {
+            Operator::StreamJoin | Operator::OuterJoin | Operator::KeyedJoin => {
                 for table in &select.from {
                     for join in &table.joins {
                         start(join.relation.span())?;
@@ -163,7 +178,9 @@ impl Finder {
                 let is_union = matches!(op, ast::SetOperator::Union);
                 match self.operator {
                     Operator::Distinct if distinct => start(right.span())?,
-                    Operator::StaticUnion if is_union => start(right.span())?,
+                    Operator::StaticUnion | Operator::KeyedUnion if is_union => {
+                        start(right.span())?
+                    }
                     Operator::StreamJoin | Operator::OuterJoin if !is_union => start(right.span())?,
                     _ => {}
                 }

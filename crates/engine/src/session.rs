@@ -1,7 +1,7 @@
 //! The one place that configures DataFusion: dialect, types, memory, functions.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::catalog::CatalogProviderList;
@@ -67,8 +67,12 @@ impl Memory {
 
 /// A session that knows factmill's functions and no relation yet.
 ///
-/// `partitions` is how many cores one query uses.
-pub(crate) fn state(memory: &Memory, partitions: usize) -> Result<SessionState> {
+/// `partitions` is how many cores one query uses; files that functions name lie in `project_dir`.
+pub(crate) fn state(
+    memory: &Memory,
+    partitions: usize,
+    project_dir: &Path,
+) -> Result<SessionState> {
     let mut config = SessionConfig::new()
         .with_target_partitions(partitions)
         .with_default_catalog_and_schema(WAREHOUSE, DEFAULT_SCHEMA)
@@ -88,7 +92,7 @@ pub(crate) fn state(memory: &Memory, partitions: usize) -> Result<SessionState> 
         .with_runtime_env(memory.runtime()?)
         .with_default_features()
         .build();
-    crate::functions::register(&mut state)?;
+    crate::functions::register(&mut state, project_dir)?;
     let catalogs = state.catalog_list();
     for name in [WAREHOUSE, LAKE] {
         catalogs.register_catalog(name.into(), Arc::new(MemoryCatalogProvider::new()));

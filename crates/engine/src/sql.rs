@@ -77,7 +77,7 @@ impl SqlSession {
         partitions: usize,
     ) -> Result<Self, SqlError> {
         let engine = |error: DataFusionError| SqlError::Engine(error.into());
-        let state = session::state(memory, partitions).map_err(engine)?;
+        let state = session::state(memory, partitions, &project.dir).map_err(engine)?;
         let mut relations = BTreeSet::new();
         if let Some(lake) = &inputs.lake {
             lake.register_store(state.runtime_env()).map_err(engine)?;

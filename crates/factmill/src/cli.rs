@@ -3,6 +3,7 @@
 mod value;
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -80,6 +81,8 @@ pub(crate) enum Command {
     Stream(StreamArgs),
     /// Send a job's events to its topic
     Produce(ProduceArgs),
+    /// Run a job's services: APIs that its events come from, a web page
+    Serve(ServeArgs),
     /// Build models over the whole history as a batch
     Run(RunArgs),
     /// Ask an SQL question over lake, warehouse and seeds
@@ -99,23 +102,28 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Examples:
   factmill stream banking                       try it out, nothing installed
+  factmill stream banking retail                two jobs in one process; --all for every one
   factmill stream banking --profile local       real Kafka, MongoDB and Postgres
   factmill stream banking --once --json         read to the end, print one line of JSON
   factmill stream banking --for 30s --set raw_store.enabled=false
   factmill stream banking --listen 0.0.0.0:9464 metrics for others than this machine")]
 pub(crate) struct StreamArgs {
-    /// The job; may be left out where the project has only one
-    pub(crate) job: Option<String>,
+    /// The jobs; without one a terminal is asked, and a project of one job runs that
+    #[arg(value_name = "JOB")]
+    pub(crate) jobs: Vec<String>,
+    /// Every job of the project
+    #[arg(long, conflicts_with = "jobs")]
+    pub(crate) all: bool,
     /// Read to the end that each partition had at the start, then exit
     #[arg(long)]
     pub(crate) once: bool,
     /// Stop after this long: 30s, 5m, 1.5h
     #[arg(long = "for", value_name = "DURATION", value_parser = value::duration)]
     pub(crate) duration: Option<Duration>,
-    /// Print one line of JSON at the end instead of the summary
+    /// Print one line of JSON for each job at its end instead of the summary
     #[arg(long)]
     pub(crate) json: bool,
-    /// Override a key of the job file; may be given more than once
+    /// Override a key of every job file that runs; may be given more than once
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) settings: Vec<Setting>,
     /// Where to serve /metrics, /healthz and /readyz [default: 127.0.0.1:9464, or a free port where that is taken]
@@ -133,11 +141,14 @@ Examples:
   factmill produce banking                              at the job's own pace, until stopped
   factmill produce banking --count 200000 --rate max    as fast as the broker takes them
   factmill produce banking --count 1000 --seed 42       the same events every time
-  factmill produce banking --count 1000 --bad 1         one in a hundred is broken")]
+  factmill produce banking --count 1000 --bad 1         one in a hundred is broken
+  factmill produce payments --input payments.csv        each row once, also after a restart
+  factmill produce payments --input in.csv --output out.csv     clean the rows, send nothing
+  factmill produce payments --input in.csv --fit --scaler s.json  write the scaler of a file")]
 pub(crate) struct ProduceArgs {
     /// The job whose events to send; may be left out where the project has only one
     pub(crate) job: Option<String>,
-    /// Stop after this many events; event time is then spread evenly over the month
+    /// Stop after this many events; event time that is simulated is then spread evenly over the month
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
     /// Events a second, or `max`
@@ -155,6 +166,85 @@ pub(crate) struct ProduceArgs {
     /// Print one line of JSON at the end
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) payments: PaymentsArgs,
+    /// Allow a STRIPE_API_KEY of live mode, whose charges move money
+    #[arg(long, help_heading = "Options of stripe")]
+    pub(crate) live: bool,
+}
+
+/// What `produce payments` takes besides.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of payments")]
+pub(crate) struct PaymentsArgs {
+    /// The CSV file with the columns Description and Amount [default: that of the job file]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) input: Option<PathBuf>,
+    /// The scaler of the amounts, a JSON file [default: that of the job file]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) scaler: Option<PathBuf>,
+    /// Rows that are read at a time [default: 1000]
+    #[arg(long, value_name = "ROWS")]
+    pub(crate) chunk_size: Option<NonZeroUsize>,
+    /// Chunks that are cleaned at once [default: 5]
+    #[arg(long, value_name = "N")]
+    pub(crate) num_tasks: Option<NonZeroUsize>,
+    /// Send the rows of a file again that were all sent before
+    #[arg(long)]
+    pub(crate) again: bool,
+    /// Write the cleaned rows to a CSV file instead of sending them
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "fit")]
+    pub(crate) output: Option<PathBuf>,
+    /// Write the scaler of the input's amounts to --scaler instead of sending anything
+    #[arg(long, requires = "scaler")]
+    pub(crate) fit: bool,
+}
+
+impl PaymentsArgs {
+    /// Whether one of them was given.
+    pub(crate) fn any(&self) -> bool {
+        self.input.is_some()
+            || self.scaler.is_some()
+            || self.chunk_size.is_some()
+            || self.num_tasks.is_some()
+            || self.again
+            || self.output.is_some()
+            || self.fit
+    }
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  factmill serve ecommerce                      services at 8000 and 8001, web page at 5173
+  factmill serve ecommerce --page 0.0.0.0:5173  the page for others than this machine
+  factmill serve stripe --listen 127.0.0.1:12111  a simulated Stripe
+  factmill serve retail                         a simulated streaming API at 8002")]
+pub(crate) struct ServeArgs {
+    /// The job; may be left out where the project has only one
+    pub(crate) job: Option<String>,
+    /// Where the job's API answers [default: its usual port on loopback]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where the second service of ecommerce answers [default: 127.0.0.1:8001]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) third_party: Option<SocketAddr>,
+    /// Where the web page of ecommerce answers [default: 127.0.0.1:5173]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) page: Option<SocketAddr>,
+    /// Events a second of each response, or `max` [default: 1]
+    #[arg(long, value_name = "RATE")]
+    pub(crate) rate: Option<Rate>,
+    /// Make the same events as the run that printed this seed
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
+    /// How many percent of the events are broken, to try out dead letters
+    #[arg(long, value_name = "PERCENT", value_parser = value::percent)]
+    pub(crate) bad: Option<f64>,
+    /// Override a key of the job file; may be given more than once
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<Setting>,
 }
 
 /// `run`.

@@ -6,6 +6,7 @@ mod doctor;
 mod positions;
 mod produce;
 mod run;
+mod serve;
 mod sql;
 mod stream;
 
@@ -32,7 +33,7 @@ pub(crate) async fn dispatch(command: Command, context: &Context) -> anyhow::Res
         Command::DeadLetters(arguments) => dead_letters::run(&arguments, context).await,
         Command::Doctor(arguments) => doctor::run(&arguments, context).await,
         Command::Positions(arguments) => positions::run(&arguments, context).await,
-        Command::Produce(arguments) => produce::run(&arguments, context).await,
+        Command::Produce(arguments) => Box::pin(produce::run(&arguments, context)).await,
         Command::Run(arguments) => match Box::pin(run::run(&arguments, context)).await {
             Ok(code) => Ok(code),
             // dbt's verbs have dbt's codes: 2 for whatever kept them from running.
@@ -41,6 +42,7 @@ pub(crate) async fn dispatch(command: Command, context: &Context) -> anyhow::Res
                 _ => ExitCode::Usage,
             }),
         },
+        Command::Serve(arguments) => Box::pin(serve::run(&arguments, context)).await,
         Command::Sql(arguments) => Box::pin(sql::run(&arguments, context)).await,
         Command::Stream(arguments) => Box::pin(stream::run(&arguments, context)).await,
     }

@@ -16,7 +16,7 @@ mod folder;
 mod servers;
 mod state;
 
-pub(crate) use feed::{FIRST_PART, Feed, USUAL_RATE};
+pub(crate) use feed::{Feed, Place};
 pub(crate) use servers::{Access, EmbeddedError, Servers, Wanted, running_broker};
 
 /// Where the private Postgres of a command listens.

@@ -17,9 +17,11 @@ mod memory;
 mod metrics;
 mod metrics_server;
 mod printer;
+mod producers;
 mod shutdown;
 mod stream;
 mod watch;
+mod web;
 mod workspace;
 
 use std::process;

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -65,27 +65,25 @@ pub(crate) const PHASE: &str = "phase";
 type Labels = Vec<(&'static str, String)>;
 type FloatGauge = Gauge<f64, AtomicU64>;
 
-/// The metrics of one running job.
+/// The metrics of all jobs of a process.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
-    rows_read: Counter,
-    bytes_read: Counter,
+    rows_read: Family<Labels, Counter>,
+    bytes_read: Family<Labels, Counter>,
     rows_written: Family<Labels, Counter>,
-    dead_letters: Counter,
-    epochs: Counter,
-    last_epoch: Gauge,
-    last_commit: FloatGauge,
+    dead_letters: Family<Labels, Counter>,
+    epochs: Family<Labels, Counter>,
+    last_epoch: Family<Labels, Gauge>,
+    last_commit: Family<Labels, FloatGauge>,
     phases: Family<Labels, Histogram, fn() -> Histogram>,
-    latency: Histogram,
+    latency: Family<Labels, Histogram, fn() -> Histogram>,
     lag: Family<Labels, Gauge>,
-    /// The partitions of each source that have a lag now.
-    lagging: Mutex<HashMap<SourceName, HashSet<String>>>,
     rebuild_seconds: Family<Labels, FloatGauge>,
     rebuild_rows: Family<Labels, Gauge>,
     undeclared: Family<Labels, Counter>,
-    retries: Counter,
-    rewinds: Counter,
+    retries: Family<Labels, Counter>,
+    rewinds: Family<Labels, Counter>,
 }
 
 /// 1 ms, doubling up to about 16 s: an idle epoch takes some milliseconds, a full one under a second.
@@ -94,171 +92,53 @@ fn durations() -> Histogram {
 }
 
 impl Metrics {
-    /// The metrics of this job, all at nothing.
-    pub(crate) fn new(job: &str) -> Self {
-        let labels = [(JOB.into(), escaped(job).into())];
-        let mut registry = Registry::with_labels(labels.into_iter());
-        let mut metrics = Self {
-            rows_read: Counter::default(),
-            bytes_read: Counter::default(),
+    /// The metrics of no job yet.
+    pub(crate) fn new() -> Self {
+        let mut m = Self {
+            registry: Registry::default(),
+            rows_read: Family::default(),
+            bytes_read: Family::default(),
             rows_written: Family::default(),
-            dead_letters: Counter::default(),
-            epochs: Counter::default(),
-            last_epoch: Gauge::default(),
-            last_commit: FloatGauge::default(),
+            dead_letters: Family::default(),
+            epochs: Family::default(),
+            last_epoch: Family::default(),
+            last_commit: Family::default(),
             phases: Family::new_with_constructor(durations),
-            latency: durations(),
+            latency: Family::new_with_constructor(durations),
             lag: Family::default(),
-            lagging: Mutex::default(),
             rebuild_seconds: Family::default(),
             rebuild_rows: Family::default(),
             undeclared: Family::default(),
-            retries: Counter::default(),
-            rewinds: Counter::default(),
-            registry: Registry::default(),
+            retries: Family::default(),
+            rewinds: Family::default(),
         };
-        let m = &metrics;
-        registry.register(
-            ROWS_READ,
-            "Records read, dead letters included",
-            m.rows_read.clone(),
-        );
-        registry.register(
-            BYTES_READ,
-            "Payload, key and header bytes read",
-            m.bytes_read.clone(),
-        );
-        registry.register(ROWS_WRITTEN, "Rows written", m.rows_written.clone());
-        registry.register(DEAD_LETTERS, "Records quarantined", m.dead_letters.clone());
-        registry.register(EPOCHS, "Epochs committed", m.epochs.clone());
-        registry.register(
-            LAST_EPOCH,
-            "The newest committed epoch",
-            m.last_epoch.clone(),
-        );
-        registry.register(
-            LAST_COMMIT,
-            "Time of the newest commit",
-            m.last_commit.clone(),
-        );
-        registry.register(
-            EPOCH_PHASE,
-            "Seconds in each phase of an epoch",
-            m.phases.clone(),
-        );
-        registry.register(
-            COMMIT_LATENCY,
-            "Seconds from hand-over to commit",
-            m.latency.clone(),
-        );
-        registry.register(LAG, "Records not read yet", m.lag.clone());
-        registry.register(
-            REBUILD_SECONDS,
-            "Seconds of the last rebuild",
-            m.rebuild_seconds.clone(),
-        );
-        registry.register(
-            REBUILD_ROWS,
-            "Rows of the last rebuild",
-            m.rebuild_rows.clone(),
-        );
-        registry.register(
-            UNDECLARED_FIELDS,
-            "Fields that are not declared",
-            m.undeclared.clone(),
-        );
-        registry.register(RETRIES, "Passing failures", m.retries.clone());
-        registry.register(
-            REWINDS,
-            "Returns to the stored positions",
-            m.rewinds.clone(),
-        );
-        metrics.registry = registry;
-        metrics
-    }
-
-    /// Counts a committed epoch.
-    pub(crate) fn epoch(&self, report: &EpochReport) {
-        self.rows_read.inc_by(report.rows_in);
-        self.bytes_read.inc_by(report.bytes_in);
-        self.dead_letters.inc_by(report.dead_letters);
-        for (table, rows) in &report.rows_out {
-            self.rows_written
-                .get_or_create(&table_labels(table))
-                .inc_by(*rows);
-        }
-        self.epochs.inc();
-        self.last_epoch.set(report.epoch.id());
-        self.last_commit
-            .set(Utc::now().timestamp_micros() as f64 / 1e6);
-        let phases = &report.phases;
-        for (phase, took) in [
-            ("pull", phases.pull),
-            ("decode", phases.decode),
-            ("transform", phases.transform),
-            ("side_writes", phases.side_writes),
-            ("commit", phases.commit),
-        ] {
-            let labels = vec![(PHASE, phase.to_owned())];
-            self.phases
-                .get_or_create(&labels)
-                .observe(took.as_secs_f64());
-        }
-        self.latency.observe(phases.total.as_secs_f64());
-    }
-
-    /// Notes how far a source is behind. Partitions that went to another process are forgotten.
-    pub(crate) fn lag(&self, source: &SourceName, known: &HashMap<PartitionId, i64>) {
-        let labels = |partition: &str| {
-            vec![
-                (SOURCE, escaped(&source.to_string())),
-                (PARTITION, escaped(partition)),
-            ]
-        };
-        let now: HashSet<String> = known
-            .keys()
-            .map(|partition| partition.partition.clone())
-            .collect();
-        let mut lagging = self.lagging.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = lagging
-            .insert(source.clone(), now.clone())
-            .unwrap_or_default();
-        for gone in before.difference(&now) {
-            self.lag.remove(&labels(gone));
-        }
-        for (partition, records) in known {
-            self.lag
-                .get_or_create(&labels(&partition.partition))
-                .set(*records);
-        }
-    }
-
-    /// Notes a rebuild.
-    pub(crate) fn rebuilt(&self, table: &TableName, rows: u64, took: Duration) {
-        let labels = table_labels(table);
-        self.rebuild_seconds
-            .get_or_create(&labels)
-            .set(took.as_secs_f64());
-        self.rebuild_rows
-            .get_or_create(&labels)
-            .set(i64::try_from(rows).unwrap_or(i64::MAX));
-    }
-
-    /// Counts fields that the source does not declare. Their names come from the data, so they are
-    /// no label.
-    pub(crate) fn undeclared(&self, source: &SourceName, count: u64) {
-        let labels = vec![(SOURCE, escaped(&source.to_string()))];
-        self.undeclared.get_or_create(&labels).inc_by(count);
-    }
-
-    /// Counts a passing failure.
-    pub(crate) fn retrying(&self) {
-        self.retries.inc();
-    }
-
-    /// Counts a return to the stored positions.
-    pub(crate) fn rewinding(&self) {
-        self.rewinds.inc();
+        let r = &mut m.registry;
+        let read = "Records read, dead letters included";
+        r.register(ROWS_READ, read, m.rows_read.clone());
+        let bytes = "Payload, key and header bytes read";
+        r.register(BYTES_READ, bytes, m.bytes_read.clone());
+        r.register(ROWS_WRITTEN, "Rows written", m.rows_written.clone());
+        r.register(DEAD_LETTERS, "Records quarantined", m.dead_letters.clone());
+        r.register(EPOCHS, "Epochs committed", m.epochs.clone());
+        let newest = "The newest committed epoch";
+        r.register(LAST_EPOCH, newest, m.last_epoch.clone());
+        let time = "Time of the newest commit";
+        r.register(LAST_COMMIT, time, m.last_commit.clone());
+        let phase = "Seconds in each phase of an epoch";
+        r.register(EPOCH_PHASE, phase, m.phases.clone());
+        let latency = "Seconds from hand-over to commit";
+        r.register(COMMIT_LATENCY, latency, m.latency.clone());
+        r.register(LAG, "Records not read yet", m.lag.clone());
+        let took = "Seconds of the last rebuild";
+        r.register(REBUILD_SECONDS, took, m.rebuild_seconds.clone());
+        let rows = "Rows of the last rebuild";
+        r.register(REBUILD_ROWS, rows, m.rebuild_rows.clone());
+        let undeclared = "Fields that are not declared";
+        r.register(UNDECLARED_FIELDS, undeclared, m.undeclared.clone());
+        r.register(RETRIES, "Passing failures", m.retries.clone());
+        let rewinds = "Returns to the stored positions";
+        r.register(REWINDS, rewinds, m.rewinds.clone());
+        m
     }
 
     /// The OpenMetrics text of all of them.
@@ -272,11 +152,134 @@ impl Metrics {
     }
 }
 
-fn table_labels(table: &TableName) -> Labels {
-    vec![
-        (SCHEMA, escaped(&table.schema)),
-        (TABLE, escaped(&table.name)),
-    ]
+/// The metrics of one job.
+#[derive(Debug)]
+pub(crate) struct JobMetrics {
+    all: Arc<Metrics>,
+    job: String,
+    /// The partitions of each source that have a lag now.
+    lagging: Mutex<HashMap<SourceName, HashSet<String>>>,
+}
+
+impl JobMetrics {
+    /// The metrics of this job, shown at nothing.
+    pub(crate) fn new(all: &Arc<Metrics>, job: &str) -> Self {
+        let metrics = Self {
+            all: Arc::clone(all),
+            job: escaped(job),
+            lagging: Mutex::default(),
+        };
+        let labels = metrics.labels([]);
+        for counter in [
+            &all.rows_read,
+            &all.bytes_read,
+            &all.dead_letters,
+            &all.epochs,
+            &all.retries,
+            &all.rewinds,
+        ] {
+            counter.get_or_create(&labels);
+        }
+        metrics
+    }
+
+    /// The job and what else a metric is told apart by.
+    fn labels<const N: usize>(&self, more: [(&'static str, String); N]) -> Labels {
+        let job = [(JOB, self.job.clone())];
+        job.into_iter().chain(more).collect()
+    }
+
+    fn table_labels(&self, table: &TableName) -> Labels {
+        self.labels([
+            (SCHEMA, escaped(&table.schema)),
+            (TABLE, escaped(&table.name)),
+        ])
+    }
+
+    /// Counts a committed epoch.
+    pub(crate) fn epoch(&self, report: &EpochReport) {
+        let (all, job) = (&self.all, self.labels([]));
+        all.rows_read.get_or_create(&job).inc_by(report.rows_in);
+        all.bytes_read.get_or_create(&job).inc_by(report.bytes_in);
+        let bad = all.dead_letters.get_or_create(&job);
+        bad.inc_by(report.dead_letters);
+        drop(bad);
+        for (table, rows) in &report.rows_out {
+            let labels = self.table_labels(table);
+            all.rows_written.get_or_create(&labels).inc_by(*rows);
+        }
+        all.epochs.get_or_create(&job).inc();
+        all.last_epoch.get_or_create(&job).set(report.epoch.id());
+        let now = Utc::now().timestamp_micros() as f64 / 1e6;
+        all.last_commit.get_or_create(&job).set(now);
+        let phases = &report.phases;
+        for (phase, took) in [
+            ("pull", phases.pull),
+            ("decode", phases.decode),
+            ("transform", phases.transform),
+            ("side_writes", phases.side_writes),
+            ("commit", phases.commit),
+        ] {
+            let labels = self.labels([(PHASE, phase.to_owned())]);
+            let phase = all.phases.get_or_create(&labels);
+            phase.observe(took.as_secs_f64());
+        }
+        let latency = all.latency.get_or_create(&job);
+        latency.observe(phases.total.as_secs_f64());
+    }
+
+    /// Notes how far a source is behind. Partitions that went to another process are forgotten.
+    pub(crate) fn lag(&self, source: &SourceName, known: &HashMap<PartitionId, i64>) {
+        let labels = |partition: &str| {
+            self.labels([
+                (SOURCE, escaped(&source.to_string())),
+                (PARTITION, escaped(partition)),
+            ])
+        };
+        let now: HashSet<String> = known
+            .keys()
+            .map(|partition| partition.partition.clone())
+            .collect();
+        let mut lagging = self.lagging.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = lagging
+            .insert(source.clone(), now.clone())
+            .unwrap_or_default();
+        for gone in before.difference(&now) {
+            self.all.lag.remove(&labels(gone));
+        }
+        for (partition, records) in known {
+            self.all
+                .lag
+                .get_or_create(&labels(&partition.partition))
+                .set(*records);
+        }
+    }
+
+    /// Notes a rebuild.
+    pub(crate) fn rebuilt(&self, table: &TableName, rows: u64, took: Duration) {
+        let (all, labels) = (&self.all, self.table_labels(table));
+        let seconds = all.rebuild_seconds.get_or_create(&labels);
+        seconds.set(took.as_secs_f64());
+        let count = all.rebuild_rows.get_or_create(&labels);
+        count.set(i64::try_from(rows).unwrap_or(i64::MAX));
+    }
+
+    /// Counts fields that the source does not declare. Their names come from the data, so they are
+    /// no label.
+    pub(crate) fn undeclared(&self, source: &SourceName, count: u64) {
+        let labels = self.labels([(SOURCE, escaped(&source.to_string()))]);
+        self.all.undeclared.get_or_create(&labels).inc_by(count);
+    }
+
+    /// Counts a passing failure.
+    pub(crate) fn retrying(&self) {
+        self.all.retries.get_or_create(&self.labels([])).inc();
+    }
+
+    /// Counts a return to the stored positions.
+    pub(crate) fn rewinding(&self) {
+        self.all.rewinds.get_or_create(&self.labels([])).inc();
+    }
 }
 
 /// A label's value as the text format wants it; the encoder writes it as it is.
@@ -296,7 +299,8 @@ mod tests {
 
     #[test]
     fn an_epoch_is_counted_under_its_job() {
-        let metrics = Metrics::new("banking");
+        let all = Arc::new(Metrics::new());
+        let metrics = JobMetrics::new(&all, "banking");
         let source = SourceName::new("banking", "transactions");
         let table = TableName {
             schema: "banking".into(),
@@ -320,10 +324,13 @@ mod tests {
         };
         metrics.lag(&source, &HashMap::from([(partition, 12)]));
         metrics.rebuilt(&table, 5, Duration::from_millis(500));
-        let text = metrics.text().unwrap();
+        JobMetrics::new(&all, "retail").rewinding();
+        let text = all.text().unwrap();
         for line in [
             "factmill_rows_read_total{job=\"banking\"} 100",
             "factmill_dead_letters_total{job=\"banking\"} 2",
+            "factmill_rewinds_total{job=\"banking\"} 0",
+            "factmill_rewinds_total{job=\"retail\"} 1",
             "factmill_last_epoch{job=\"banking\"} 7",
             "factmill_rows_written_total{job=\"banking\",schema=\"banking\",table=\"fct \\\"x\\\"\"} 98",
             "factmill_epoch_phase_seconds_count{job=\"banking\",phase=\"commit\"} 1",
@@ -336,7 +343,8 @@ mod tests {
 
     #[test]
     fn a_partition_that_left_has_no_lag() {
-        let metrics = Metrics::new("banking");
+        let all = Arc::new(Metrics::new());
+        let metrics = JobMetrics::new(&all, "banking");
         let source = SourceName::new("banking", "transactions");
         let partition = |name: &str| PartitionId {
             source: source.clone(),
@@ -347,7 +355,7 @@ mod tests {
             &HashMap::from([(partition("0"), 1), (partition("1"), 2)]),
         );
         metrics.lag(&source, &HashMap::from([(partition("1"), 3)]));
-        let text = metrics.text().unwrap();
+        let text = all.text().unwrap();
         assert!(!text.contains("partition=\"0\""), "{text}");
         assert!(text.contains("partition=\"1\"} 3"), "{text}");
     }

@@ -13,7 +13,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::metrics::{JobMetrics, Metrics};
 
 /// The port where `--listen` names none: the one that exporters of OpenMetrics commonly take.
 const USUAL_PORT: u16 = 9464;
@@ -35,18 +35,20 @@ pub(crate) enum Readiness {
     Ending = 3,
 }
 
-/// What the server tells, shared with the stream.
+/// What is told of one job, shared with its stream.
 #[derive(Debug)]
 pub(crate) struct Telling {
-    pub(crate) metrics: Metrics,
+    pub(crate) job: String,
+    pub(crate) metrics: JobMetrics,
     readiness: AtomicU8,
 }
 
 impl Telling {
     /// Tells that the job starts.
-    pub(crate) fn new(metrics: Metrics) -> Self {
+    fn new(all: &Arc<Metrics>, job: &str) -> Self {
         Self {
-            metrics,
+            job: job.to_owned(),
+            metrics: JobMetrics::new(all, job),
             readiness: AtomicU8::new(Readiness::Starting as u8),
         }
     }
@@ -56,13 +58,38 @@ impl Telling {
         self.readiness.store(readiness as u8, Ordering::Relaxed);
     }
 
-    fn ready(&self) -> Result<&'static str, &'static str> {
+    fn state(&self) -> (bool, &'static str) {
         match self.readiness.load(Ordering::Relaxed) {
-            ready if ready == Readiness::Ready as u8 => Ok("ready\n"),
-            waiting if waiting == Readiness::Waiting as u8 => Err("waiting for a service\n"),
-            ending if ending == Readiness::Ending as u8 => Err("ending\n"),
-            _ => Err("starting\n"),
+            ready if ready == Readiness::Ready as u8 => (true, "ready"),
+            waiting if waiting == Readiness::Waiting as u8 => (false, "waiting for a service"),
+            ending if ending == Readiness::Ending as u8 => (false, "ending"),
+            _ => (false, "starting"),
         }
+    }
+}
+
+/// What the server tells: the jobs of this process.
+#[derive(Debug)]
+pub(crate) struct Told {
+    metrics: Arc<Metrics>,
+    jobs: Vec<Arc<Telling>>,
+}
+
+impl Told {
+    /// Tells that these jobs start.
+    pub(crate) fn new<'a>(jobs: impl IntoIterator<Item = &'a str>) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let jobs = jobs.into_iter();
+        let jobs = jobs.map(|job| Arc::new(Telling::new(&metrics, job)));
+        Self {
+            jobs: jobs.collect(),
+            metrics,
+        }
+    }
+
+    /// What is told of each job, in the order they were named.
+    pub(crate) fn jobs(&self) -> &[Arc<Telling>] {
+        &self.jobs
     }
 }
 
@@ -89,32 +116,40 @@ pub(crate) async fn bind(asked: Option<SocketAddr>) -> io::Result<TcpListener> {
 /// When the listener fails.
 pub(crate) async fn serve(
     listener: TcpListener,
-    telling: Arc<Telling>,
+    told: Arc<Told>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let routes = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
-        .with_state(telling);
+        .with_state(told);
     tokio::select! {
         served = axum::serve(listener, routes) => served,
         () = shutdown.cancelled() => Ok(()),
     }
 }
 
-async fn metrics(State(telling): State<Arc<Telling>>) -> Response {
-    match telling.metrics.text() {
+async fn metrics(State(told): State<Arc<Told>>) -> Response {
+    match told.metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }
 
-async fn ready(State(telling): State<Arc<Telling>>) -> Response {
-    match telling.ready() {
-        Ok(text) => text.into_response(),
-        Err(text) => (StatusCode::SERVICE_UNAVAILABLE, text).into_response(),
-    }
+/// Ready when every job is; says how each one stands.
+async fn ready(State(told): State<Arc<Told>>) -> Response {
+    let states = told.jobs.iter().map(|job| (&job.job, job.state()));
+    let text: String = states
+        .clone()
+        .map(|(job, (_, state))| format!("{job}: {state}\n"))
+        .collect();
+    let status = if states.clone().all(|(_, (ready, _))| ready) {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, text).into_response()
 }
 
 #[cfg(test)]
@@ -136,9 +171,9 @@ mod tests {
     async fn it_tells_how_the_job_stands() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let telling = Arc::new(Telling::new(Metrics::new("banking")));
+        let told = Arc::new(Told::new(["banking", "retail"]));
         let shutdown = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, telling.clone(), shutdown.clone()));
+        let server = tokio::spawn(serve(listener, told.clone(), shutdown.clone()));
 
         assert!(
             answer(address, "/healthz")
@@ -146,8 +181,15 @@ mod tests {
                 .starts_with("HTTP/1.1 200")
         );
         let starting = answer(address, "/readyz").await;
-        assert!(starting.starts_with("HTTP/1.1 503") && starting.ends_with("starting\n"));
-        telling.set(Readiness::Ready);
+        assert!(starting.starts_with("HTTP/1.1 503"), "{starting}");
+        told.jobs()[0].set(Readiness::Ready);
+        let half = answer(address, "/readyz").await;
+        assert!(half.starts_with("HTTP/1.1 503"), "{half}");
+        assert!(
+            half.ends_with("banking: ready\nretail: starting\n"),
+            "{half}"
+        );
+        told.jobs()[1].set(Readiness::Ready);
         assert!(answer(address, "/readyz").await.starts_with("HTTP/1.1 200"));
         let metrics = answer(address, "/metrics").await;
         assert!(

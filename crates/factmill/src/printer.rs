@@ -73,6 +73,26 @@ impl Printer {
         io::stderr().is_terminal()
     }
 
+    /// Whether a person can be asked: standard input and standard error are a terminal.
+    pub(crate) fn can_ask(&self) -> bool {
+        io::stdin().is_terminal() && self.is_interactive()
+    }
+
+    /// Asks a person for a line.
+    ///
+    /// # Errors
+    /// When the terminal is gone, or the answer is its end (Ctrl-D).
+    pub(crate) fn ask(&self, question: &str) -> io::Result<String> {
+        let mut error = AutoStream::auto(io::stderr());
+        write!(error, "{question}")?;
+        error.flush()?;
+        let mut answer = String::new();
+        match io::stdin().read_line(&mut answer)? {
+            0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "no answer")),
+            _ => Ok(answer),
+        }
+    }
+
     /// A result, one line.
     ///
     /// # Errors

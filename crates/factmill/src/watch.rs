@@ -63,8 +63,8 @@ impl Watch {
     }
 
     /// What the run did until now.
-    pub(crate) fn summary(&self, job: &str) -> Summary {
-        self.told().tally.summary(job)
+    pub(crate) fn summary(&self) -> Summary {
+        self.told().tally.summary(&self.telling.job)
     }
 
     /// Redraws or logs although nothing came, until it is dropped.
@@ -74,7 +74,7 @@ impl Watch {
             interval.tick().await;
             match &self.live {
                 Some(live) => live.tick(),
-                None => self.told().log_progress(),
+                None => self.told().log_progress(&self.telling.job),
             }
         }
     }
@@ -85,13 +85,14 @@ impl Watch {
 }
 
 impl Told {
-    fn log_progress(&mut self) {
+    fn log_progress(&mut self, job: &str) {
         let since = self.logged_at.elapsed();
         if since < LOG_EVERY || self.rows == self.logged_rows {
             return;
         }
         let rate = (self.rows - self.logged_rows) as f64 / since.as_secs_f64();
         tracing::info!(
+            job,
             rows = self.rows,
             rows_per_second = rate.round(),
             lag = self.lag.values().sum::<i64>(),
@@ -124,7 +125,7 @@ impl Observer for Watch {
         told.dead_letters += report.dead_letters;
         match &self.live {
             Some(live) => live.epoch(report),
-            None => told.log_progress(),
+            None => told.log_progress(&self.telling.job),
         }
     }
 
@@ -156,6 +157,7 @@ impl Observer for Watch {
         self.telling.set(Readiness::Waiting);
         let reason = chain(failure);
         tracing::warn!(
+            job = self.telling.job,
             reason,
             pause_ms = pause.as_millis() as u64,
             "trying again after a failure"
@@ -168,6 +170,7 @@ impl Observer for Watch {
     fn rewinding(&self, failure: &dyn Classified) {
         self.telling.metrics.rewinding();
         tracing::warn!(
+            job = self.telling.job,
             reason = chain(failure),
             "going back to the stored positions"
         );

@@ -7,12 +7,12 @@ use factmill_core::epoch::Reader;
 use factmill_core::error::ErrorKind;
 use factmill_project::{Job, LoadOptions, Project, Target};
 
-use crate::cli::Setting;
+use crate::cli::{EMBEDDED, Setting};
 use crate::config::{Connections, Environment, Needs, Profile};
 use crate::context::Context;
 use crate::embedded::{Access, EmbeddedError};
 use crate::failure::{Failure, chain};
-use crate::printer::Printer;
+use crate::printer::{BOLD, Printer};
 
 /// A project's folder and what surrounds it.
 #[derive(Debug)]
@@ -49,27 +49,78 @@ impl Workspace {
         self.load(Vec::new())
     }
 
-    /// Reads the dbt project with keys of one job overridden: the one named, or the only one there is.
+    /// Reads the dbt project with keys of some jobs overridden.
     ///
     /// # Errors
-    /// As [`Workspace::project`] and [`choose_job`].
+    /// As [`Workspace::project`].
     pub(crate) fn project_with(
         &self,
-        job: Option<&str>,
+        jobs: &[String],
         settings: &[Setting],
     ) -> Result<Project, Diagnostics> {
-        if settings.is_empty() {
-            return self.project();
-        }
-        let job = match job {
-            Some(job) => job.to_owned(),
-            None => {
-                let project = Project::load(&self.directory, &self.load_options(Vec::new()))?;
-                choose_job(&project, None)?.name.clone()
+        let each = jobs.iter().flat_map(|job| {
+            let of_job = move |setting: &Setting| (job.clone(), setting.to_string());
+            settings.iter().map(of_job)
+        });
+        self.load(each.collect())
+    }
+
+    /// The names of the jobs to run: those named, every one, the only one, or the one that a person
+    /// chooses.
+    ///
+    /// # Errors
+    /// When there is none to choose from, nobody to ask, or the project cannot be read.
+    pub(crate) fn choose_jobs(&self, named: &[String], all: bool) -> anyhow::Result<Vec<String>> {
+        if !named.is_empty() {
+            let mut once = Vec::with_capacity(named.len());
+            for job in named {
+                if !once.contains(job) {
+                    once.push(job.clone());
+                }
             }
-        };
-        let override_of_job = |setting: &Setting| (job.clone(), setting.to_string());
-        self.load(settings.iter().map(override_of_job).collect())
+            return Ok(once);
+        }
+        let project = Project::load(&self.directory, &self.load_options(Vec::new()))?;
+        if all && !project.jobs.is_empty() {
+            return Ok(project.jobs.iter().map(|job| job.name.clone()).collect());
+        }
+        match choose_job(&project, None) {
+            Ok(job) => Ok(vec![job.name.clone()]),
+            Err(_) if self.printer.can_ask() && !project.jobs.is_empty() => {
+                Ok(vec![self.ask_for_job(&project)?])
+            }
+            Err(wrong) => Err(wrong.into()),
+        }
+    }
+
+    /// Lets a person choose; Enter takes the first.
+    fn ask_for_job(&self, project: &Project) -> anyhow::Result<String> {
+        for (index, job) in project.jobs.iter().enumerate() {
+            let about = job.description.as_deref().unwrap_or_default();
+            let line = format!("  {} {BOLD}{:<16}{BOLD:#} {about}", index + 1, job.name);
+            self.printer.note(line);
+        }
+        let first = &project.jobs[0].name;
+        loop {
+            let answer = self
+                .printer
+                .ask(&format!("Which job? A name or a number [{first}] "))?;
+            let answer = match answer.trim() {
+                "" => first.as_str(),
+                answer => answer,
+            };
+            let by_number = answer.parse::<usize>().ok();
+            let chosen = match by_number.and_then(|number| number.checked_sub(1)) {
+                Some(index) => project.jobs.get(index).map(|job| job.name.clone()),
+                None => project.job(answer).ok().map(|job| job.name.clone()),
+            };
+            match chosen {
+                Some(job) => return Ok(job),
+                None => self
+                    .printer
+                    .warn(format_args!("there is no job `{answer}`")),
+            }
+        }
     }
 
     fn load(&self, overrides: Vec<(String, String)>) -> Result<Project, Diagnostics> {
@@ -98,6 +149,30 @@ impl Workspace {
     /// Everything that is wrong in `factmill.yml`, at once.
     pub(crate) fn profile(&self, needs: Needs) -> Result<Profile, Diagnostics> {
         Profile::load(&self.directory, &self.profile, needs, &self.environment)
+    }
+
+    /// Whether the profile's servers are private ones.
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.profile == EMBEDDED
+    }
+
+    /// A variable of the environment or of `.env` that is set to something.
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        let value = self.environment.all().get(name)?;
+        (!value.is_empty()).then_some(value)
+    }
+
+    /// The file in which a command keeps something for a job of this profile; its folder is made.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub(crate) fn state_file(&self, command: &str, job: &str) -> Result<PathBuf, Failure> {
+        let folder = self.directory.join(".factmill").join(command);
+        let folder = folder.join(&self.profile);
+        std::fs::create_dir_all(&folder).map_err(|error| {
+            Failure::usage(format!("cannot create {}: {error}", folder.display()))
+        })?;
+        Ok(folder.join(format!("{job}.json")))
     }
 
     /// Who reads, when this profile runs the job.

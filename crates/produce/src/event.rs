@@ -107,3 +107,13 @@ pub trait EventSource: Send {
         Ok(())
     }
 }
+
+impl EventSource for Box<dyn EventSource> {
+    fn next(&mut self, event: &mut Event) -> Result<Next, BoxedError> {
+        (**self).next(event)
+    }
+
+    fn acknowledged(&mut self, count: u64) -> Result<(), BoxedError> {
+        (**self).acknowledged(count)
+    }
+}

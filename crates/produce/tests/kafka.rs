@@ -31,7 +31,7 @@ fn source(bad_percent: f64) -> BankingSource {
     events(bad_percent).starting_at(0)
 }
 
-fn config(brokers: &str, topic: &str, count: u64) -> ProduceConfig {
+pub(crate) fn config(brokers: &str, topic: &str, count: u64) -> ProduceConfig {
     ProduceConfig {
         count: Some(count),
         ..ProduceConfig::new(
@@ -41,7 +41,7 @@ fn config(brokers: &str, topic: &str, count: u64) -> ProduceConfig {
     }
 }
 
-fn fresh_topic(what: &str) -> String {
+pub(crate) fn fresh_topic(what: &str) -> String {
     format!(
         "{what}-{}",
         uuid::Uuid::from_u64_pair(BankingSettings::fresh_seed(), BankingSettings::fresh_seed())
@@ -66,7 +66,7 @@ fn sequence(bad_percent: f64, count: u64, partitions: i32) -> HashMap<i32, Vec<O
 }
 
 /// Reads `count` records of the topic, telling `seen` of each.
-fn read(
+pub(crate) fn read(
     brokers: &str,
     topic: &str,
     count: u64,
@@ -97,7 +97,7 @@ fn read(
     found
 }
 
-async fn stored(kafka: &Kafka, topic: &str) -> u64 {
+pub(crate) async fn stored(kafka: &Kafka, topic: &str) -> u64 {
     kafka
         .offsets(topic)
         .await

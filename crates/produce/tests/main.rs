@@ -6,4 +6,9 @@
 )]
 
 mod contract;
+mod decoded;
+mod ecommerce;
 mod kafka;
+mod payments;
+mod retail;
+mod stripe;

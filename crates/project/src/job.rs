@@ -60,6 +60,127 @@ pub enum Origin {
         /// Where a partition without a stored position begins.
         start: Start,
     },
+    /// A MongoDB collection.
+    Mongo(MongoOrigin),
+    /// An HTTP endpoint.
+    Http(HttpOrigin),
+    /// Files of a folder.
+    Files(FilesOrigin),
+}
+
+/// A MongoDB collection and how it is followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MongoOrigin {
+    /// The database.
+    pub database: String,
+    /// The collection in it.
+    pub collection: String,
+    /// How it is followed.
+    pub follow: Follow,
+    /// How long to wait between two looks, where it is polled.
+    pub every: Duration,
+    /// Fields that the server sends or leaves out, as MongoDB's `find` takes it, JSON.
+    pub projection: Option<String>,
+    /// Stages that the server runs over polled documents, a JSON array.
+    pub pipeline: Option<String>,
+}
+
+/// How a collection is followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Follow {
+    /// A snapshot, then its change stream.
+    Changes,
+    /// Polled by a field that grows with each new document.
+    Field(String),
+    /// Raw documents of a topic, in the order that Kafka had.
+    RawDocuments {
+        /// The topic that they came from.
+        topic: String,
+    },
+}
+
+/// An HTTP endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpOrigin {
+    /// Its URL; in a polled one `{date}` is a day (UTC), each day once.
+    pub url: String,
+    /// Headers; a value may be a secret, so `Debug` is not for logs.
+    pub headers: Vec<(String, String)>,
+    /// Whether it is asked again and again, or goes on by itself.
+    pub read: HttpRead,
+}
+
+/// How an HTTP endpoint is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HttpRead {
+    /// Asked again and again.
+    Poll {
+        /// From the start of one round to the start of the next.
+        every: Duration,
+        /// JSON pointer to the array of records in the answer; the answer itself where it is none.
+        records: Option<String>,
+        /// How pages follow each other.
+        paging: HttpPaging,
+        /// Requests a second at most.
+        requests_per_second: Option<u32>,
+        /// The first day of a URL with `{date}`, `YYYY-MM-DD`; the day of the first start by default.
+        start_date: Option<chrono::NaiveDate>,
+    },
+    /// A response that goes on: JSON lines or server-sent events.
+    Stream,
+}
+
+/// How the pages of a polled endpoint follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HttpPaging {
+    /// There is one.
+    None,
+    /// Each page names the cursor of the next.
+    Cursor {
+        /// JSON pointer to the cursor.
+        next: String,
+        /// The query's parameter that takes it.
+        parameter: String,
+    },
+    /// They are numbered.
+    Page {
+        /// The query's parameter that takes the number.
+        parameter: String,
+        /// The first number.
+        first: u64,
+    },
+}
+
+/// Files of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilesOrigin {
+    /// A folder, or a path whose last part may hold `*` and `?`; relative to the project.
+    pub path: PathBuf,
+    /// What stands in them.
+    pub format: FileFormat,
+    /// How often the folder is looked at for new ones.
+    pub every: Duration,
+}
+
+/// What stands in files. Those whose names end in `.gz` or `.zst` are unpacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    /// CSV, each with a header.
+    Csv {
+        /// Between two fields.
+        delimiter: u8,
+    },
+    /// A JSON object a line.
+    JsonLines,
+    /// Parquet.
+    Parquet,
+}
+
+impl Origin {
+    /// Whether it is a Kafka topic.
+    pub fn is_kafka(&self) -> bool {
+        matches!(self, Self::Kafka { .. })
+    }
 }
 
 /// Where a partition without a stored position begins.
@@ -102,10 +223,34 @@ pub struct Trigger {
 }
 
 /// Who makes events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Producer {
     /// Card and account transactions of French customers.
     Banking,
+    /// The rows of a CSV file, cleaned and scaled.
+    Payments {
+        /// The file, relative to the project.
+        input: PathBuf,
+        /// The scaler of its amounts, relative to the project.
+        scaler: PathBuf,
+    },
+    /// Test charges through Stripe's REST API.
+    Stripe {
+        /// Where the API answers; `None`: a simulated one is started.
+        url: Option<String>,
+    },
+    /// Two HTTP services that make and pass on the transactions of a shop.
+    Ecommerce {
+        /// The API that the second service asks; `None`: a simulated one is started.
+        third_party: Option<String>,
+        /// Origins whose pages may read the services; `*` for all.
+        cors: Vec<String>,
+    },
+    /// A streaming API of a chain of stores.
+    Retail {
+        /// Where it answers; `None`: a simulated one is started.
+        url: Option<String>,
+    },
 }
 
 /// When bad records stop the job.

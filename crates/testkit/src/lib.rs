@@ -1,5 +1,5 @@
-//! Real servers for tests: Postgres, Kafka, a MongoDB-compatible store, and DuckDB as the judge of
-//! the lake.
+//! Real servers for tests: Postgres, Kafka, a MongoDB-compatible store, Mockoon as a third
+//! party's API, and DuckDB as the judge of the lake.
 //!
 //! Each server runs on a free port with a temporary folder and ends with the test process, also when
 //! that one is killed. What a server needs (Java, Maven, Go, Python) is installed where that takes no
@@ -13,9 +13,11 @@
 //! Tests share one server of a kind through `shared()` and keep apart by names: a fresh database, a
 //! fresh topic ([`unique_name`]). A test that kills a server starts its own.
 
+mod browser;
 mod duckdb;
 pub mod grafana;
 mod kafka;
+mod mockoon;
 mod mongo;
 mod outside;
 mod postgres;
@@ -23,8 +25,10 @@ pub mod project;
 mod scratch;
 pub mod toolchain;
 
+pub use browser::Browser;
 pub use duckdb::DuckDb;
 pub use kafka::Kafka;
+pub use mockoon::Mockoon;
 pub use mongo::Mongo;
 pub use outside::unique_name;
 pub use postgres::{Postgres, TestDatabase};

@@ -1,6 +1,7 @@
 //! A MongoDB-compatible server for tests: a real `mongod` where one is installed, else FerretDB.
 
 mod ferretdb;
+mod java_server;
 mod mongod;
 
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ const OUTSIDE: &str = "FACTMILL_TEST_MONGO";
 /// A MongoDB-compatible server: a private one, or the one that `FACTMILL_TEST_MONGO` names.
 ///
 /// A `mongod` on the `PATH` runs as a replica set of one member. Without it, FerretDB stores and
-/// reads documents, durable over restarts, but has no change streams and no transactions; see
+/// reads documents, durable over restarts, but has no change streams and no transactions;
+/// mongo-java-server ([`Mongo::start_with_changes`]) has change streams, but only in memory. See
 /// [`Mongo::is_stand_in`]. Dropping it ends it.
 #[derive(Debug)]
 pub struct Mongo {
@@ -47,6 +49,7 @@ struct Server {
 enum Kind {
     Mongod(PathBuf),
     FerretDb(PathBuf),
+    JavaServer(PathBuf),
 }
 
 impl Kind {
@@ -58,10 +61,19 @@ impl Kind {
         }
     }
 
+    /// A `mongod` on the `PATH`, else mongo-java-server, which has change streams too.
+    fn choose_with_changes() -> Result<Self> {
+        match program::find("mongod") {
+            Some(mongod) => Ok(Self::Mongod(mongod)),
+            None => Ok(Self::JavaServer(java_server::program()?)),
+        }
+    }
+
     fn launch(&self, folder: &Path, port: u16) -> Result<ServerProcess> {
         match self {
             Self::Mongod(program) => mongod::launch(program, folder, port),
             Self::FerretDb(program) => ferretdb::launch(program, folder, port),
+            Self::JavaServer(program) => java_server::launch(program, folder, port),
         }
     }
 }
@@ -79,8 +91,21 @@ impl Mongo {
                 stand_in: false,
             });
         }
-        let server = tokio::task::spawn_blocking(Server::start).await??;
-        let stand_in = matches!(server.kind, Kind::FerretDb(_));
+        Self::start_kind(Kind::choose).await
+    }
+
+    /// Starts a server of the test's own that has change streams: a real `mongod` where one is
+    /// installed, else mongo-java-server, which keeps nothing over a restart.
+    ///
+    /// # Errors
+    /// When there is no `mongod` and mongo-java-server cannot be had, or the server does not start.
+    pub async fn start_with_changes() -> Result<Self> {
+        Self::start_kind(Kind::choose_with_changes).await
+    }
+
+    async fn start_kind(choose: fn() -> Result<Kind>) -> Result<Self> {
+        let server = tokio::task::spawn_blocking(move || Server::start(choose()?)).await??;
+        let stand_in = !matches!(server.kind, Kind::Mongod(_));
         let url = format!("mongodb://127.0.0.1:{}/?directConnection=true", server.port);
         let mongo = Self {
             url,
@@ -101,6 +126,16 @@ impl Mongo {
     pub async fn shared() -> Result<&'static Self> {
         static SHARED: OnceCell<Mongo> = OnceCell::const_new();
         SHARED.get_or_try_init(Self::start).await
+    }
+
+    /// The server with change streams that all tests of this process share; use a fresh database
+    /// name on it and never stop it.
+    ///
+    /// # Errors
+    /// As [`Mongo::start_with_changes`].
+    pub async fn shared_with_changes() -> Result<&'static Self> {
+        static SHARED: OnceCell<Mongo> = OnceCell::const_new();
+        SHARED.get_or_try_init(Self::start_with_changes).await
     }
 
     /// The connection string.
@@ -124,7 +159,8 @@ impl Mongo {
         Ok(client)
     }
 
-    /// Whether FerretDB stands in for MongoDB: no change streams, no transactions, no `$lookup`.
+    /// Whether another server stands in for MongoDB: FerretDB has no change streams, no transactions,
+    /// no `$lookup`; mongo-java-server keeps nothing over a restart.
     pub fn is_stand_in(&self) -> bool {
         self.stand_in
     }
@@ -193,10 +229,10 @@ fn lock(server: &Mutex<Server>) -> MutexGuard<'_, Server> {
 }
 
 impl Server {
-    fn start() -> Result<Self> {
+    fn start(kind: Kind) -> Result<Self> {
         let mut server = Self {
             process: None,
-            kind: Kind::choose()?,
+            kind,
             port: free_port()?,
             folder: scratch::folder("mongo")?,
         };
@@ -228,5 +264,6 @@ pub(crate) fn install() -> Result<()> {
     if outside::server(OUTSIDE).is_none() {
         Kind::choose()?;
     }
+    Kind::choose_with_changes()?;
     Ok(())
 }

@@ -1,9 +1,12 @@
-//! What the servers are built with or run on: Java, Maven, Go, Python.
+//! What the servers are built with or run on: Java, Maven, Go, Python, Node,
+//! Chromium.
 //!
 //! Each is looked for first, then installed where that takes no question; else the error names one
 //! command to copy.
 
+mod chromium;
 mod go;
+mod node;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -13,7 +16,9 @@ use anyhow::{Context, Result};
 use factmill_provision::packages::{self, SystemPackage};
 use factmill_provision::{ProvisionError, cache, postgres, program};
 
+pub use chromium::chromedriver;
 pub use go::go;
+pub use node::{node, npm};
 
 /// Kafka 4 runs on Java 17 and newer.
 const JAVA_SINCE: u32 = 17;
@@ -54,6 +59,8 @@ pub async fn ensure_all() -> Result<()> {
         crate::kafka::install()?;
         crate::mongo::install()?;
         crate::duckdb::install()?;
+        crate::mockoon::install()?;
+        chromedriver()?;
         Ok(())
     })
     .await?

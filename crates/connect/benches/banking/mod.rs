@@ -45,6 +45,7 @@ pub(crate) fn table(name: &str) -> Table {
             .collect(),
         maintenance: Maintenance::Upsert {
             unique_key: vec!["transaction_id".into()],
+            deletes: false,
         },
         description: None,
     }

@@ -26,17 +26,17 @@ pub(super) enum Column {
 
 #[derive(Debug, Clone)]
 pub(super) struct List {
-    items: Box<Column>,
+    pub(super) items: Box<Column>,
     ends: Vec<i32>,
     valid: Vec<bool>,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Struct {
-    object: Object,
-    fields: Vec<Column>,
+    pub(super) object: Object,
+    pub(super) fields: Vec<Column>,
     arrow: Fields,
-    valid: Vec<bool>,
+    pub(super) valid: Vec<bool>,
 }
 
 impl Column {
@@ -302,7 +302,7 @@ impl List {
         Ok(())
     }
 
-    fn end(&mut self, valid: bool) {
+    pub(super) fn end(&mut self, valid: bool) {
         let end = i32::try_from(self.items.len()).expect("a pull is bounded far below 2 GiB");
         self.ends.push(end);
         self.valid.push(valid);
@@ -313,13 +313,18 @@ impl Struct {
     fn read(&mut self, scanner: &mut Scanner<'_>, context: &mut Context) -> Result<(), Broken> {
         let row = self.valid.len();
         self.object.read(scanner, context, &mut self.fields, row)?;
+        self.complete(row);
+        Ok(())
+    }
+
+    /// Fills what the value of row `row` left open.
+    pub(super) fn complete(&mut self, row: usize) {
         for field in &mut self.fields {
             if field.len() == row {
                 field.push_null();
             }
         }
         self.valid.push(true);
-        Ok(())
     }
 
     fn push_null(&mut self) {

@@ -39,6 +39,8 @@ pub(super) enum Refusal {
     Nul,
     /// More characters than declared.
     TooLong,
+    /// An instant that is no midnight, for a day.
+    TimeOfDay,
 }
 
 impl From<Misfit> for Refusal {
@@ -61,7 +63,9 @@ impl Refusal {
             | Self::Syntax
             | Self::Number(Misfit::NotANumber)
             | Self::Time(BadTime::Syntax) => Reason::WrongType,
-            Self::Number(_) | Self::Time(_) | Self::Nul | Self::TooLong => Reason::DoesNotFit,
+            Self::Number(_) | Self::Time(_) | Self::Nul | Self::TooLong | Self::TimeOfDay => {
+                Reason::DoesNotFit
+            }
         }
     }
 
@@ -72,6 +76,11 @@ impl Refusal {
             Token::Number(number) => format!("the number {}", excerpt(number)),
             Token::Text(text) => format!("the text {:?}", excerpt(text)),
         };
+        self.detail_of(declared, &found)
+    }
+
+    /// The same for what was `found`, in words.
+    pub(super) fn detail_of(self, declared: &DeclaredType, found: &str) -> String {
         match self {
             Self::Kind
             | Self::Syntax
@@ -94,12 +103,15 @@ impl Refusal {
             }
             Self::Nul => format!("{found} holds a NUL character, which {declared} cannot hold"),
             Self::TooLong => format!("{found} is longer than {declared}"),
+            Self::TimeOfDay => {
+                format!("{found} is no midnight in UTC, and {declared} holds no time of day")
+            }
         }
     }
 }
 
 /// The start of a text that may be long.
-fn excerpt(text: &str) -> String {
+pub(super) fn excerpt(text: &str) -> String {
     const SHOWN: usize = 60;
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -262,6 +274,57 @@ impl Leaf {
             Store::SmallInt(values) => values.push(i16::try_from(whole).map_err(out_of_range)?),
             Store::Integer(values) => values.push(i32::try_from(whole).map_err(out_of_range)?),
             Store::BigInt(values) => values.push(whole),
+            _ => return Err(Refusal::Kind),
+        }
+        Ok(())
+    }
+
+    /// Whether [`Leaf::push_whole`] is for this column.
+    #[inline]
+    pub(super) fn is_integer(&self) -> bool {
+        matches!(
+            self.store,
+            Store::SmallInt(_) | Store::Integer(_) | Store::BigInt(_)
+        )
+    }
+
+    /// Whether [`Leaf::push_double`] is for this column.
+    #[inline]
+    pub(super) fn is_float(&self) -> bool {
+        matches!(self.store, Store::Real(_) | Store::Double(_))
+    }
+
+    /// Appends a float to a column of floats, in `real` rounded to the nearest; out of range where
+    /// it would become infinite, or zero without being zero.
+    pub(super) fn push_double(&mut self, value: f64) -> Result<(), Refusal> {
+        match &mut self.store {
+            Store::Double(values) => values.push(value),
+            Store::Real(values) => {
+                let narrow = value as f32;
+                let vanished = narrow == 0.0 && value != 0.0;
+                if vanished || (narrow.is_infinite() && value.is_finite()) {
+                    return Err(Misfit::OutOfRange.into());
+                }
+                values.push(narrow);
+            }
+            _ => return Err(Refusal::Kind),
+        }
+        Ok(())
+    }
+
+    /// Appends a day, counted from 1970, to a column of days.
+    pub(super) fn push_day(&mut self, day: i32) -> Result<(), Refusal> {
+        match &mut self.store {
+            Store::Date(values) => values.push(day),
+            _ => return Err(Refusal::Kind),
+        }
+        Ok(())
+    }
+
+    /// Appends the bytes of a UUID to a column of them.
+    pub(super) fn push_uuid(&mut self, uuid: [u8; 16]) -> Result<(), Refusal> {
+        match &mut self.store {
+            Store::Uuid(values) => values.push(uuid),
             _ => return Err(Refusal::Kind),
         }
         Ok(())

@@ -40,9 +40,9 @@
 //! | all headers | `json`, `text`: an array of `[name, value]`; a value that is not UTF-8 is written as `\x` and its hexadecimal digits |
 
 mod avro;
+pub(crate) mod bson;
 mod buffers;
 mod column;
-mod contract;
 pub mod csv;
 mod envelope;
 mod fault;
@@ -54,8 +54,10 @@ mod number;
 mod object;
 mod origin;
 mod protobuf;
+mod record;
 pub(crate) mod scan;
 mod time;
+mod transcode;
 pub(crate) mod write;
 
 #[cfg(test)]
@@ -79,6 +81,8 @@ use crate::registry::Registry;
 use avro::Avro;
 use envelope::Envelope;
 use protobuf::Protobuf;
+use record::RecordDecoder;
+use transcode::Plain;
 
 /// Turns pulled records into columns.
 #[async_trait]
@@ -188,14 +192,18 @@ pub fn decoder_with(
         registry.ok_or(DecoderError::NoRegistry { format })
     };
     Ok(match format {
-        Format::Json => Box::new(json::JsonDecoder::new(schema, json::Plain)?),
-        Format::Avro => Box::new(json::JsonDecoder::new(schema, Avro::new(registry()?))?),
-        Format::Protobuf => Box::new(json::JsonDecoder::new(schema, Protobuf::new(registry()?))?),
-        Format::Debezium => Box::new(json::JsonDecoder::new(schema, Envelope(json::Plain))?),
-        Format::DebeziumAvro => {
-            let changes = Envelope(Avro::new(registry()?));
-            Box::new(json::JsonDecoder::new(schema, changes)?)
+        Format::Json => Box::new(RecordDecoder::new(schema, json::read_document)?),
+        Format::Bson => Box::new(RecordDecoder::new(schema, bson::read_document)?),
+        Format::Csv => Box::new(csv::decoder(schema, options.csv)?),
+        Format::Avro => {
+            let avro = Avro::new(registry()?, schema.is_keyed());
+            Box::new(RecordDecoder::of_json(schema, avro)?)
         }
-        Format::Csv => Box::new(csv::CsvDecoder::new(schema, options.csv)?),
+        Format::Protobuf => Box::new(RecordDecoder::of_json(schema, Protobuf::new(registry()?))?),
+        Format::Debezium => Box::new(RecordDecoder::of_json(schema, Envelope(Plain))?),
+        Format::DebeziumAvro => {
+            let avro = Avro::new(registry()?, schema.is_keyed());
+            Box::new(RecordDecoder::of_json(schema, Envelope(avro))?)
+        }
     })
 }

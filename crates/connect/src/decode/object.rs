@@ -13,23 +13,23 @@ use super::scan::{Broken, Scanner};
 /// An object whose members are known in part.
 #[derive(Debug, Clone)]
 pub(super) struct Object {
-    names: Names,
-    members: Vec<Member>,
+    pub(super) names: Names,
+    pub(super) members: Vec<Member>,
 }
 
 /// A declared member: it fills the columns that want its value whole, and those that want something
 /// inside of it.
 #[derive(Debug, Clone)]
-struct Member {
-    path: FieldPath,
-    columns: Vec<usize>,
-    inside: Option<Inside>,
+pub(super) struct Member {
+    pub(super) path: FieldPath,
+    pub(super) columns: Vec<usize>,
+    pub(super) inside: Option<Inside>,
 }
 
 #[derive(Debug, Clone)]
-struct Inside {
-    object: Object,
-    columns: Vec<usize>,
+pub(super) struct Inside {
+    pub(super) object: Object,
+    pub(super) columns: Vec<usize>,
 }
 
 impl Object {
@@ -104,7 +104,7 @@ impl Member {
 
 /// Takes back the value that an earlier field of the same name gave row `row`.
 #[inline]
-fn forget(column: &mut Column, row: usize) {
+pub(super) fn forget(column: &mut Column, row: usize) {
     if column.len() > row {
         column.truncate(row);
     }
@@ -112,7 +112,7 @@ fn forget(column: &mut Column, row: usize) {
 
 /// What a name of an object means.
 #[derive(Debug, Clone, Copy)]
-enum Meaning {
+pub(super) enum Meaning {
     /// Index into the members.
     Member(u16),
     /// Entry among the undeclared fields.
@@ -124,7 +124,7 @@ enum Meaning {
 /// The names of an object, declared and met. Records of a source mostly name their members in one
 /// order, so the name that followed last time is tried first, as bytes.
 #[derive(Debug, Clone)]
-struct Names {
+pub(super) struct Names {
     known: Vec<Name>,
     by_text: HashMap<Box<str>, u16>,
     /// By name, with one more for the object's start: the name that followed it last time.
@@ -148,7 +148,7 @@ const MOST_LEARNED: usize = 256;
 
 impl Names {
     /// Before the first name of an object.
-    const START: u16 = 0;
+    pub(super) const START: u16 = 0;
 
     fn new(prefix: FieldPath, heeded: bool) -> Self {
         Self {
@@ -183,7 +183,7 @@ impl Names {
     }
 
     #[inline]
-    fn meaning(&self, number: u16) -> Meaning {
+    pub(super) fn meaning(&self, number: u16) -> Meaning {
         self.known[usize::from(number) - 1].meaning
     }
 
@@ -210,6 +210,29 @@ impl Names {
         scanner.expect(b':', "`:`")?;
         self.followed_by[usize::from(previous)] = number;
         Ok(number)
+    }
+
+    /// The number of a name that stands alone, as in BSON; `None` where it is not UTF-8.
+    #[inline]
+    pub(super) fn number(
+        &mut self,
+        previous: u16,
+        name: &[u8],
+        context: &mut Context,
+    ) -> Option<u16> {
+        let guess = self.followed_by[usize::from(previous)];
+        if let Some(known) = self.known.get(usize::from(guess).wrapping_sub(1))
+            && known.written.strip_suffix(b"\":") == Some(name)
+        {
+            return Some(guess);
+        }
+        let text = std::str::from_utf8(name).ok()?;
+        let number = match self.by_text.get(text) {
+            Some(&number) => number,
+            None => self.learn(text, context),
+        };
+        self.followed_by[usize::from(previous)] = number;
+        Some(number)
     }
 
     #[cold]

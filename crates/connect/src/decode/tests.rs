@@ -40,6 +40,7 @@ fn schema(columns: impl IntoIterator<Item = SourceColumn>) -> SourceSchema {
         columns: columns.into_iter().collect(),
         event_time: None,
         time_zone: "UTC".into(),
+        key: Vec::new(),
     }
 }
 

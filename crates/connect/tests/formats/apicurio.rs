@@ -62,7 +62,9 @@ async fn records_are_read_by_the_schema_of_a_real_registry() {
     let options = options(&RegistryConfig::new(&url));
     let payloads = [framed(id, &[14]), framed(2_000_000_000, &[14])];
     let columns = schema(&[("n", "integer")]);
-    let decoded = decode(Format::Avro, &columns, &options, &payloads).await.unwrap();
+    let decoded = decode(Format::Avro, &columns, &options, &payloads)
+        .await
+        .unwrap();
     assert_eq!(row(&decoded, 0), ["7"]);
     assert!(letters(&decoded)[0].2.contains("no schema 2000000000"));
 }

@@ -145,9 +145,10 @@ async fn epochs_and_another_client_do_not_lose_to_each_other() {
     let table = fixture.table("t", columns.into()).await.unwrap();
     let other = fixture.other_client().await;
     let inserts = (0..10).map(|n| format!("insert into lake.banking.t values ({});", 100_000 + n));
-    // that client counts on finding a free snapshot in a few tries
+    // that client counts on finding a free snapshot in a few tries, and waits longer after each: on a
+    // busy machine for hours
     let inserts = format!(
-        "set ducklake_max_retry_count = 100; {}",
+        "set ducklake_max_retry_count = 1000; set ducklake_retry_backoff = 1; {}",
         inserts.collect::<String>()
     );
     // a busy stream: fifty epochs a second

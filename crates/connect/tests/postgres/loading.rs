@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Decimal128Array, Int32Array, StringArray, TimestampNanosecondArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Decimal128Array, Int32Array, StringArray, TimestampNanosecondArray,
+};
 use factmill_connect::sink::postgres::{RefusalSource, WarehouseError};
 use factmill_core::error::ErrorKind;
 use factmill_core::source::Classified;
-use factmill_core::table::{Maintenance, TableChange};
+use factmill_core::table::{DELETED_COLUMN, Maintenance, ORDER_COLUMN, TableChange};
 
 use super::{Fixture, batch, change, interval, keyed, keyed_rows, table, upsert};
 
@@ -41,6 +43,47 @@ async fn an_older_order_never_overwrites_a_newer() {
         fixture.warehouse.commit(&epoch).await.unwrap();
         assert_eq!(contents(&fixture).await, expected);
     }
+}
+
+#[tokio::test]
+async fn a_deleted_key_goes_away_and_nothing_older_revives_it() {
+    let fixture = Fixture::new().await;
+    let mut table = keyed();
+    if let Maintenance::Upsert { deletes, .. } = &mut table.maintenance {
+        *deletes = true;
+    }
+    let (tables, generations) = fixture.prepare(vec![table]).await;
+    // A value of nothing deletes the key.
+    let steps: [(&[KeyedRow<'_>], &str); 7] = [
+        (&[("a'\"", "1", 1), ("b", "1", 1)], "a'\"=1 b=1"),
+        (&[("a'\"", "", 3), ("b", "2", 2), ("c", "", 9)], "b=2"),
+        // Older than the deletion, then newer.
+        (&[("a'\"", "2", 2), ("c", "8", 8)], "b=2"),
+        (&[("a'\"", "4", 4)], "a'\"=4 b=2"),
+        // A deletion that is older than the row.
+        (&[("b", "", 1)], "a'\"=4 b=2"),
+        (&[("b", "3", 3)], "a'\"=4 b=3"),
+        (&[("a'\"", "", 5), ("b", "", 5)], "null"),
+    ];
+    for (step, (rows, expected)) in steps.into_iter().enumerate() {
+        let from = step as i64 * 10;
+        let mut epoch = fixture.epoch(&tables, &generations, from, from + 10);
+        let mut sorted = rows.to_vec();
+        sorted.sort_unstable();
+        let deleted = sorted.iter().map(|row| Some(row.1.is_empty()));
+        let rows = keyed_rows(rows);
+        let mut columns: Vec<_> = ["id", "value", ORDER_COLUMN]
+            .into_iter()
+            .zip(rows.columns().iter().cloned())
+            .collect();
+        let deleted: ArrayRef = Arc::new(deleted.collect::<BooleanArray>());
+        columns.push((DELETED_COLUMN, deleted));
+        epoch.changes = vec![change(0, batch(&columns))];
+        fixture.warehouse.commit(&epoch).await.unwrap();
+        assert_eq!(contents(&fixture).await, expected);
+    }
+    let buried = fixture.value("select count(*) from factmill.deleted_keys");
+    assert_eq!(buried.await, "3");
 }
 
 #[tokio::test]

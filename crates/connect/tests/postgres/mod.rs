@@ -179,6 +179,7 @@ fn table(name: &str, columns: &[(&str, &str)], maintenance: Maintenance) -> Tabl
 fn upsert(key: &[&str]) -> Maintenance {
     Maintenance::Upsert {
         unique_key: key.iter().map(|name| (*name).to_owned()).collect(),
+        deletes: false,
     }
 }
 

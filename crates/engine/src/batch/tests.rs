@@ -3,6 +3,8 @@
     clippy::panic,
     reason = "a failed unwrap is a failed test"
 )]
+mod keyed;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -112,7 +114,7 @@ struct Stored {
 
 impl Stored {
     fn apply(&mut self, table: &Table, change: &RecordBatch) {
-        let Maintenance::Upsert { unique_key } = &table.maintenance else {
+        let Maintenance::Upsert { unique_key, .. } = &table.maintenance else {
             self.appended.extend(row_texts(change));
             return;
         };

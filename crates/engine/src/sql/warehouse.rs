@@ -42,7 +42,8 @@ impl WarehouseCatalog {
         memory: &Memory,
     ) -> Result<Self, SqlError> {
         let in_warehouse = inputs.warehouse.list().await.map_err(SqlError::Warehouse)?;
-        let state = session::state(memory, 1).map_err(|error| SqlError::Engine(error.into()))?;
+        let state = session::state(memory, 1, &project.dir)
+            .map_err(|error| SqlError::Engine(error.into()))?;
         let (graph, _) = Graph::plan(project, models, state).await;
         let views = graph
             .models

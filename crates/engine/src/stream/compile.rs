@@ -1,6 +1,7 @@
 //! From a project's models to the plans of a stream.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::record_batch::RecordBatch;
@@ -12,7 +13,7 @@ use factmill_core::position::SourceName;
 use factmill_core::table::{Maintenance, Table, TableName};
 use factmill_project::{Job, Model, Project, ProjectSource};
 
-use super::compiled::CompiledModel;
+use super::compiled::{CompiledModel, Kept};
 use super::epoch_rows::EpochTable;
 use super::rebuild::Rebuild;
 use super::{SourceInput, StaticTable, StreamPlan};
@@ -44,7 +45,7 @@ impl StreamPlan {
         models: &[Model],
         memory: &Memory,
     ) -> Result<Self, Diagnostics> {
-        let state = stream_state(memory).map_err(|error| engine_fault(&error))?;
+        let state = stream_state(memory, &project.dir).map_err(|error| engine_fault(&error))?;
         let (graph, mut wrong) = Graph::plan(project, models, state).await;
         let names: Vec<_> = job.sources.iter().map(|read| &read.source).collect();
         let sources = declared(&project.sources, &names);
@@ -95,7 +96,8 @@ impl StreamPlan {
             rebuilds: compiler.rebuilds,
             inputs: compiler.inputs,
             unchanging: compiler.rows,
-            rebuild_state: session::state(memory, 1).map_err(|error| engine_fault(&error))?,
+            rebuild_state: session::state(memory, 1, &project.dir)
+                .map_err(|error| engine_fault(&error))?,
             contracts: project.sources.clone(),
             state: graph.state.clone(),
         };
@@ -104,8 +106,8 @@ impl StreamPlan {
 }
 
 /// A session for plans that run often on few rows.
-fn stream_state(memory: &Memory) -> Result<SessionState> {
-    let mut state = session::state(memory, 1)?;
+fn stream_state(memory: &Memory, project_dir: &Path) -> Result<SessionState> {
+    let mut state = session::state(memory, 1, project_dir)?;
     let options = state.config_mut().options_mut();
     // Nothing below a join reads its filters, and making them costs each epoch.
     options.optimizer.enable_dynamic_filter_pushdown = false;
@@ -128,7 +130,7 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn source(&mut self, source: &ProjectSource) -> Result<()> {
         let table = Arc::new(EpochTable::new(source.name.clone(), &source.schema));
-        let input = SourceInput::new(table.as_ref(), source.schema.event_time.as_deref())?;
+        let input = SourceInput::new(table.as_ref(), source.schema.order_time())?;
         self.inputs.insert(source.name.clone(), input);
         self.sources.insert(source.name.clone(), table);
         Ok(())
@@ -182,16 +184,14 @@ impl Compiler<'_> {
                     .filter(|(_, column)| column.not_null)
                     .map(|(index, _)| index)
                     .collect();
-                let compiled = CompiledModel::new(
-                    self.state,
-                    work,
-                    index,
-                    choice.key,
+                let kept = Kept {
+                    key: choice.key,
                     not_null,
-                    choice.schema,
-                    &plan,
-                )
-                .await?;
+                    columns: choice.table.columns.len(),
+                };
+                let state = self.state;
+                let compiled =
+                    CompiledModel::new(state, work, index, kept, choice.schema, &plan).await?;
                 self.models.push(compiled);
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::arrow::array::AsArray;
-use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::compute::{concat_batches, filter_record_batch, not};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
@@ -32,14 +32,22 @@ pub(super) struct CompiledModel {
     work: Work,
     /// Index in the job's tables.
     pub(super) table: usize,
-    /// Columns of the `unique_key`, whose newest rows are kept; empty where all rows are. The order
-    /// of records is then the last column.
-    key: Vec<usize>,
-    /// Columns that are declared `not_null`.
-    not_null: Vec<usize>,
+    kept: Kept,
     schema: SchemaRef,
     plan: Arc<dyn ExecutionPlan>,
     runs: AtomicU64,
+}
+
+/// Which rows of a model its table keeps.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// Columns of the `unique_key`, whose newest rows are kept; empty where all rows are.
+    pub(super) key: Vec<usize>,
+    /// Columns that are declared `not_null`.
+    pub(super) not_null: Vec<usize>,
+    /// How many columns the table has. Behind them stands the order of records where there is a key,
+    /// then the mark of deleted rows where keys may go away.
+    pub(super) columns: usize,
 }
 
 impl CompiledModel {
@@ -47,8 +55,7 @@ impl CompiledModel {
         state: &SessionState,
         work: Work,
         table: usize,
-        key: Vec<usize>,
-        not_null: Vec<usize>,
+        kept: Kept,
         schema: SchemaRef,
         plan: &LogicalPlan,
     ) -> Result<Self> {
@@ -59,8 +66,7 @@ impl CompiledModel {
         Ok(Self {
             work,
             table,
-            key,
-            not_null,
+            kept,
             schema,
             plan,
             runs: AtomicU64::new(0),
@@ -95,20 +101,31 @@ impl CompiledModel {
             [only] => only.clone(),
             several => concat_batches(&self.schema, several).map_err(failed)?,
         };
-        if self.key.is_empty() {
+        if self.kept.key.is_empty() {
             return Ok(rows);
         }
         self.check_length_of_keys(&rows)?;
-        newest_by_key(&rows, &self.key, self.schema.fields().len() - 1).map_err(failed)
+        newest_by_key(&rows, &self.kept.key, self.kept.columns).map_err(failed)
     }
 
     /// What the table would refuse: a null in its key, or where `not_null` is declared.
     fn check_nulls(&self, rows: &RecordBatch) -> std::result::Result<(), ModelError> {
-        check_keys(rows, &self.key, &self.work)?;
-        let empty = self
-            .not_null
-            .iter()
-            .find(|index| rows.column(**index).logical_null_count() > 0);
+        check_keys(rows, &self.kept.key, &self.work)?;
+        let is_empty = |index: &&usize| rows.column(**index).logical_null_count() > 0;
+        let Some(empty) = self.kept.not_null.iter().find(is_empty) else {
+            return Ok(());
+        };
+        let empty = match rows.columns().get(self.kept.columns + 1) {
+            // A deleted row has its key and nothing else.
+            Some(deleted) => {
+                let live = not(deleted.as_boolean())
+                    .and_then(|live| filter_record_batch(rows, &live))
+                    .map_err(|error| ModelError::running(&self.work, error.into()))?;
+                let is_empty = |index: &&usize| live.column(**index).logical_null_count() > 0;
+                self.kept.not_null.iter().find(is_empty)
+            }
+            None => Some(empty),
+        };
         match empty {
             Some(index) => Err(ModelError::NullNotAllowed {
                 model: self.work.clone(),
@@ -121,6 +138,7 @@ impl CompiledModel {
     /// What the index of the table's key would refuse.
     fn check_length_of_keys(&self, rows: &RecordBatch) -> std::result::Result<(), ModelError> {
         let texts = self
+            .kept
             .key
             .iter()
             .filter_map(|index| rows.column(*index).as_string_opt::<i32>());

@@ -33,7 +33,7 @@ use factmill_core::table::ORDER_COLUMN;
 #[derive(Debug, Default)]
 pub(crate) struct EpochRows(pub(crate) HashMap<SourceName, Vec<RecordBatch>>);
 
-/// A source as the stream reads it: declared columns, provenance, then [`ORDER_COLUMN`].
+/// A source as the stream reads it: what was decoded, then [`ORDER_COLUMN`].
 #[derive(Debug)]
 pub(crate) struct EpochTable {
     source: SourceName,

@@ -156,6 +156,29 @@ async fn rows_are_appended_filtered_and_unnested_with_an_order_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_field_of_an_unnested_struct_may_be_filtered_by() {
+    let cities = model(
+        "dim_city",
+        Materialized::Incremental,
+        &["city"],
+        &format!(
+            "with lines as (select amount, unnest(make_array(customer)) as line from {SOURCE} as events)\n\
+             select line['city'] as city, amount from lines where line['city'] is not null"
+        ),
+    );
+    let plan = compile(vec![cities]).await.unwrap();
+    let events = [event(1, 0, "A", 100, 7), event(2, 1, "A", 200, 8)];
+    let changes = plan
+        .transform(vec![(source_name(), rows(&events))])
+        .await
+        .unwrap();
+    let shown = pretty_format_batches(&[changes[0].rows.project(&[0, 1]).unwrap()])
+        .unwrap()
+        .to_string();
+    assert_eq!(shown.lines().nth(3).unwrap(), "| Lyon | 2.00   |");
+}
+
+#[tokio::test]
 async fn a_model_reads_the_rows_that_another_one_appends() {
     let appended = model(
         "all_rows",

@@ -1,13 +1,15 @@
 //! `produce`: a job's events into its topic.
 
-use std::sync::Arc;
+mod payments;
+
 use std::time::Duration;
 
 use factmill_core::error::ExitCode;
-use factmill_produce::banking::{BankingEvents, BankingSettings, Spread};
-use factmill_produce::{ProduceConfig, Progress, Rate, Report, produce};
+use factmill_produce::ecommerce::{Ask as ShopAsk, EcommerceSettings};
+use factmill_produce::http::ApiKey;
+use factmill_produce::{ProduceConfig, Progress, Report, produce};
 use factmill_project::Job;
-use factmill_project::job::{Origin, Producer};
+use factmill_project::job::Producer;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -17,11 +19,12 @@ use crate::context::Context;
 use crate::embedded::running_broker;
 use crate::failure::Failure;
 use crate::printer::{Printer, grouped};
+use crate::producers::{self, Ask, Shop};
 use crate::shutdown::Shutdown;
-use crate::workspace::{Workspace, choose_job, embedded_failure};
+use crate::workspace::{Workspace, embedded_failure};
 
-/// One event every five seconds, as jobs.md has it for banking.
-const USUAL_RATE: Rate = Rate::PerSecond(0.2);
+/// The variable that holds the key of Stripe's API.
+const STRIPE_KEY: &str = "STRIPE_API_KEY";
 
 /// Runs it.
 ///
@@ -29,42 +32,50 @@ const USUAL_RATE: Rate = Rate::PerSecond(0.2);
 /// A job without a producer, brokers that do not answer or refuse.
 pub(super) async fn run(arguments: &ProduceArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::open(context)?;
-    let project = workspace.project_with(arguments.job.as_deref(), &arguments.settings)?;
-    let job = choose_job(&project, arguments.job.as_deref())?;
-    let (topic, events, seed) = events(arguments, job)?;
+    let named: Vec<String> = arguments.job.iter().cloned().collect();
+    let chosen = workspace.choose_jobs(&named, false)?;
+    let project = workspace.project_with(&chosen, &arguments.settings)?;
+    let job = project.job(&chosen[0])?;
+    let producer = job.producer.as_ref().ok_or_else(|| {
+        Failure::usage(format!(
+            "job `{}` has no producer; add `producer: {{ kind: … }}` to {}",
+            job.name,
+            job.file.display()
+        ))
+    })?;
+    let ask = match producer {
+        Producer::Payments { input, scaler } => {
+            let settings = payments::settings(&arguments.payments, &workspace, [input, scaler]);
+            if arguments.payments.fit || arguments.payments.output.is_some() {
+                return payments::files(&arguments.payments, settings, &workspace, arguments.json)
+                    .await;
+            }
+            let mut ask = ask(arguments, job, &workspace)?;
+            ask.payments = Some(settings);
+            ask
+        }
+        _ if arguments.payments.any() => {
+            let message = format!("job `{}` reads no file of payments", job.name);
+            return Err(Failure::usage(message).into());
+        }
+        _ => ask(arguments, job, &workspace)?,
+    };
     let kafka = brokers(&workspace).await?;
     let shutdown = Shutdown::listen(&workspace.printer)?;
-    workspace.printer.note(format_args!(
-        "producing {} to {topic} at {}, seed {seed}",
-        arguments.count.map_or("events".into(), |count| format!(
-            "{} events",
-            grouped(count)
-        )),
-        kafka.brokers,
-    ));
-
-    let mut config = ProduceConfig::new(kafka.pairs(), &topic);
-    config.rate = arguments.rate.unwrap_or(USUAL_RATE);
-    config.count = arguments.count;
-    let bar = bar(&workspace.printer, arguments.count);
-    let shown = bar.clone();
-    let report = produce(
-        config,
-        events.starting_at(0),
-        shutdown.token(),
-        move |progress| show(&shown, progress),
-    )
-    .await;
-    bar.finish_and_clear();
-    let report = report.map_err(Failure::classified)?;
-    print(
-        &workspace.printer,
-        &job.name,
-        &topic,
-        seed,
-        &report,
-        arguments.json,
-    )?;
+    let sending = Sending {
+        job,
+        topic: producers::topic(job)?,
+        arguments,
+        kafka,
+        workspace: &workspace,
+        shutdown,
+    };
+    let report = match producer {
+        Producer::Ecommerce { third_party, cors } => {
+            sending.shop(third_party.as_deref(), cors).await?
+        }
+        _ => sending.events(producer, ask).await?,
+    };
     Ok(if report.given_up > 0 {
         ExitCode::Failed
     } else {
@@ -72,33 +83,120 @@ pub(super) async fn run(arguments: &ProduceArgs, context: &Context) -> anyhow::R
     })
 }
 
-/// The topic and the events of a job's producer, and the seed that they come from.
-fn events(
-    arguments: &ProduceArgs,
-    job: &Job,
-) -> Result<(String, Arc<BankingEvents>, u64), Failure> {
-    let Some(Producer::Banking) = job.producer else {
-        return Err(Failure::usage(format!(
-            "job `{}` has no producer; add `producer: {{ kind: banking }}` to {}",
-            job.name,
-            job.file.display()
-        )));
+/// What the flags ask of a producer.
+fn ask(arguments: &ProduceArgs, job: &Job, workspace: &Workspace) -> Result<Ask, Failure> {
+    let state = match workspace.is_embedded() {
+        // That broker begins empty each time.
+        true => None,
+        false => Some(workspace.state_file("produce", &job.name)?),
     };
-    let Some(Origin::Kafka { topic, .. }) = job.sources.first().map(|source| &source.origin) else {
-        return Err(Failure::usage(format!("job `{}` reads no topic", job.name)));
-    };
-    let seed = arguments.seed.unwrap_or_else(BankingSettings::fresh_seed);
-    let events = BankingEvents::new(BankingSettings {
-        seed,
-        spread: arguments.count.map_or(Spread::Steps, Spread::Month),
+    Ok(Ask {
+        seed: arguments.seed,
+        count: arguments.count,
+        rate: arguments.rate,
         bad_percent: arguments.bad.unwrap_or(0.0),
-    });
-    let events = events.map_err(|error| Failure::usage(error.to_string()))?;
-    Ok((topic.clone(), Arc::new(events), seed))
+        state,
+        stripe_key: workspace.variable(STRIPE_KEY).map(ApiKey::new),
+        live: arguments.live,
+        payments: None,
+    })
+}
+
+/// One run of a producer.
+struct Sending<'a> {
+    job: &'a Job,
+    topic: &'a str,
+    arguments: &'a ProduceArgs,
+    kafka: Kafka,
+    workspace: &'a Workspace,
+    shutdown: Shutdown,
+}
+
+impl Sending<'_> {
+    /// Sends the events of a source.
+    async fn events(&self, producer: &Producer, ask: Ask) -> anyhow::Result<Report> {
+        let opened = producers::open(producer, &self.workspace.directory, ask).await?;
+        self.announce(&opened.about);
+        let mut config = ProduceConfig::new(self.kafka.pairs(), self.topic);
+        config.rate = opened.rate;
+        config.count = self.arguments.count;
+        let (seed, meter) = (opened.seed, opened.meter.clone());
+        let (source, simulator) = opened.into_source();
+        let bar = bar(&self.workspace.printer, self.arguments.count);
+        let shown = bar.clone();
+        let token = self.shutdown.token();
+        let report = produce(config, source, token, move |progress| {
+            show(&shown, progress)
+        })
+        .await;
+        bar.finish_and_clear();
+        drop(simulator);
+        let report = report.map_err(Failure::classified)?;
+        if let Some(meter) = meter {
+            payments::print_refused(&self.workspace.printer, &meter.report());
+        }
+        self.print(seed, &report)?;
+        Ok(report)
+    }
+
+    /// Runs the shop's services with a client of each.
+    async fn shop(&self, third_party: Option<&str>, cors: &[String]) -> anyhow::Result<Report> {
+        let mut settings = EcommerceSettings::new(self.topic);
+        settings.cors = cors.to_vec();
+        settings.bad_percent = self.arguments.bad.unwrap_or(0.0);
+        if let Some(rate) = self.arguments.rate {
+            settings.rate = rate;
+        }
+        if let Some(seed) = self.arguments.seed {
+            settings.seed = seed;
+        }
+        let shop = Shop::bind(settings, third_party, [None, None]).await?;
+        let seed = shop.seed();
+        self.announce(&format!(
+            "http://{} and http://{}, which asks {}, seed {seed}",
+            shop.generator,
+            shop.third_party,
+            shop.asks()
+        ));
+        let ask = ShopAsk {
+            count: self.arguments.count,
+            ..ShopAsk::default()
+        };
+        let bar = bar(&self.workspace.printer, self.arguments.count);
+        let shown = bar.clone();
+        let produced = shop.produce(
+            self.kafka.pairs().collect(),
+            ask,
+            self.shutdown.token(),
+            move |progress| show(&shown, progress),
+        );
+        let produced = produced.await;
+        bar.finish_and_clear();
+        let (report, _) = produced?;
+        self.print(Some(seed), &report)?;
+        Ok(report)
+    }
+
+    fn announce(&self, about: &str) {
+        let count = self.arguments.count;
+        let events = count.map_or("events".into(), |count| {
+            format!("{} events", grouped(count))
+        });
+        self.workspace.printer.note(format_args!(
+            "producing {events} to {} at {}, {about}",
+            self.topic, self.kafka.brokers,
+        ));
+    }
+
+    fn print(&self, seed: Option<u64>, report: &Report) -> anyhow::Result<()> {
+        let printer = &self.workspace.printer;
+        let (topic, json) = (self.topic, self.arguments.json);
+        print(printer, &self.job.name, topic, seed, report, json)
+    }
 }
 
 /// The profile's brokers; those of the embedded profile are inside a running stream.
-async fn brokers(workspace: &Workspace) -> anyhow::Result<Kafka> {
+pub(super) async fn brokers(workspace: &Workspace) -> anyhow::Result<Kafka> {
     let needs = Needs {
         kafka: true,
         ..Needs::default()
@@ -153,7 +251,8 @@ fn rate(events: u64, seconds: f64) -> u64 {
 struct Line<'a> {
     job: &'a str,
     topic: &'a str,
-    seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
     events: u64,
     bad: u64,
     given_up: u64,
@@ -166,7 +265,7 @@ fn print(
     printer: &Printer,
     job: &str,
     topic: &str,
-    seed: u64,
+    seed: Option<u64>,
     report: &Report,
     json: bool,
 ) -> anyhow::Result<()> {
@@ -184,8 +283,9 @@ fn print(
             events_per_second,
         });
     }
+    let seed = seed.map_or(String::new(), |seed| format!(", seed {seed}"));
     printer.line(format_args!(
-        "{} events in {topic}, {} of them broken, {:.1} s, {}/s, seed {seed}",
+        "{} events in {topic}, {} of them broken, {:.1} s, {}/s{seed}",
         grouped(report.acknowledged),
         grouped(report.bad),
         report.seconds,

@@ -10,6 +10,7 @@ use factmill_connect::source::kafka::KafkaConfig;
 use factmill_core::error::{ErrorKind, ExitCode};
 use factmill_core::source::BoxedError;
 use factmill_produce::UnreadLimit;
+use factmill_project::job::Origin;
 use factmill_project::{Job, Project};
 use tokio_util::sync::CancellationToken;
 
@@ -18,13 +19,12 @@ use crate::config::{Connections, Needs, Profile};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::live_view::LiveView;
-use crate::metrics::Metrics;
-use crate::metrics_server::{self, Readiness, Telling};
+use crate::metrics_server::{self, Readiness, Telling, Told};
 use crate::printer::{Printer, grouped};
 use crate::shutdown::Shutdown;
 use crate::stream::{self, OpenError, StreamOptions, Summary};
 use crate::watch::Watch;
-use crate::workspace::{Workspace, choose_job};
+use crate::workspace::Workspace;
 
 /// How long epochs in flight may take to be committed once the run was asked to end. With the end of
 /// private servers behind it, all stays within five seconds.
@@ -40,14 +40,11 @@ const TICK: Duration = Duration::from_millis(250);
 /// job stop.
 pub(super) async fn run(arguments: &StreamArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::open(context)?;
-    let project = workspace.project_with(arguments.job.as_deref(), &arguments.settings)?;
-    let job = choose_job(&project, arguments.job.as_deref())?;
-    let needs = Needs {
-        kafka: true,
-        mongo: job.raw_store.is_some(),
-        ..Needs::DATA
-    };
-    let profile = workspace.profile(needs)?;
+    let names = workspace.choose_jobs(&arguments.jobs, arguments.all)?;
+    let project = workspace.project_with(&names, &arguments.settings)?;
+    let jobs = names.iter().map(|name| project.job(name));
+    let jobs: Vec<&Job> = jobs.collect::<Result<_, _>>()?;
+    let profile = workspace.profile(needs(&jobs))?;
     let shutdown = Shutdown::listen(&workspace.printer)?;
     let stop = shutdown.token().child_token();
     if let Some(duration) = arguments.duration {
@@ -60,60 +57,110 @@ pub(super) async fn run(arguments: &StreamArgs, context: &Context) -> anyhow::Re
     let run = Run {
         workspace: &workspace,
         project: &project,
-        job,
+        jobs,
         arguments,
         stop,
     };
     match profile {
         Profile::Servers(connections) => {
             let kafka = connections.kafka.as_ref().map(crate::config::Kafka::config);
-            let kafka = kafka.ok_or_else(|| Failure::usage("the profile has no `kafka`"))?;
-            run.epochs(&connections, kafka, None).await?;
+            let jobs = run.jobs.iter().map(|job| JobRun {
+                job,
+                kafka: kafka.clone(),
+                unread: None,
+            });
+            run.epochs(&connections, jobs.collect()).await?;
         }
         Profile::Embedded(directory) => private::run(&run, &directory).await?,
     }
     Ok(ExitCode::Done)
 }
 
-/// One run of a job.
+/// The connections that these jobs use.
+fn needs(jobs: &[&Job]) -> Needs {
+    let reads_topic = |job: &&Job| {
+        let mut sources = job.sources.iter();
+        sources.any(|source| matches!(source.origin, Origin::Kafka { .. }))
+    };
+    Needs {
+        kafka: jobs.iter().any(reads_topic),
+        mongo: jobs.iter().any(|job| job.raw_store.is_some()),
+        ..Needs::DATA
+    }
+}
+
+/// One run of one job or several, side by side.
 struct Run<'a> {
     workspace: &'a Workspace,
     project: &'a Project,
-    job: &'a Job,
+    jobs: Vec<&'a Job>,
     arguments: &'a StreamArgs,
     /// Cancelled when the run shall end.
     stop: CancellationToken,
 }
 
+/// One job of a run.
+struct JobRun<'a> {
+    job: &'a Job,
+    /// The brokers, where the profile has some.
+    kafka: Option<KafkaConfig>,
+    /// Told how far is committed, where a producer waits for it.
+    unread: Option<Arc<UnreadLimit>>,
+}
+
 impl Run<'_> {
-    /// Opens the job, runs its epochs, says what was done.
-    async fn epochs(
+    /// Runs the epochs of all jobs until each has ended. A job that fails ends alone.
+    ///
+    /// # Errors
+    /// The first failure, once all jobs have ended.
+    async fn epochs(&self, connections: &Connections, jobs: Vec<JobRun<'_>>) -> anyhow::Result<()> {
+        let told = Arc::new(Told::new(jobs.iter().map(|run| run.job.name.as_str())));
+        let printer = &self.workspace.printer;
+        let server = serve(self.arguments.listen, &told, printer).await?;
+        let several = jobs.len() > 1;
+        let runs = jobs
+            .into_iter()
+            .zip(told.jobs())
+            .map(async |(run, telling)| {
+                let name = &run.job.name;
+                let ended = Box::pin(self.job(connections, run, telling)).await;
+                if let (Err(failure), true) = (&ended, several) {
+                    let reason = format!("{failure:#}");
+                    tracing::error!(job = name, reason, "the job ended; the others go on");
+                }
+                ended
+            });
+        let ended = futures::future::join_all(runs).await;
+        server.cancel();
+        ended.into_iter().collect()
+    }
+
+    /// Opens a job, runs its epochs, says what was done.
+    async fn job(
         &self,
         connections: &Connections,
-        kafka: KafkaConfig,
-        unread: Option<Arc<UnreadLimit>>,
+        run: JobRun<'_>,
+        telling: &Arc<Telling>,
     ) -> anyhow::Result<()> {
         let printer = &self.workspace.printer;
-        let telling = Arc::new(Telling::new(Metrics::new(&self.job.name)));
-        let server = serve(self.arguments.listen, &telling, printer).await?;
         let live = printer.is_interactive() && !self.arguments.json;
-        let live = live.then(|| LiveView::show(printer, &self.job.name));
-        let watch = Watch::new(telling.clone(), live, unread);
+        let live = live.then(|| LiveView::show(printer, &run.job.name));
+        let watch = Watch::new(telling.clone(), live, run.unread.clone());
 
         let ended = tokio::select! {
-            ended = self.open_and_run(connections, kafka, &telling, &watch) => ended,
+            ended = self.open_and_run(connections, run, telling, &watch) => ended,
             () = watch.keep_drawing(TICK) => unreachable!("it draws until it is dropped"),
-            () = self.out_of_time(&telling) => {
+            () = self.out_of_time(telling) => {
                 printer.note("the epoch in flight was dropped; the next start reads it again");
                 Ok(())
             }
         };
         telling.set(Readiness::Ending);
-        server.cancel();
-        let summary = watch.summary(&self.job.name);
+        let summary = watch.summary();
         drop(watch);
         let phases = &summary.phases;
         tracing::info!(
+            job = summary.job,
             pull = phases.pull,
             decode = phases.decode,
             transform = phases.transform,
@@ -129,19 +176,19 @@ impl Run<'_> {
     async fn open_and_run(
         &self,
         connections: &Connections,
-        kafka: KafkaConfig,
+        run: JobRun<'_>,
         telling: &Telling,
         watch: &Watch,
     ) -> anyhow::Result<()> {
         let (Some(warehouse), Some(lake)) = (&connections.warehouse, &connections.lake) else {
             return Err(Failure::usage("the profile has no `warehouse` or no `lake`").into());
         };
-        let reader = self.workspace.reader(&self.job.name);
+        let reader = self.workspace.reader(&run.job.name);
         let options = StreamOptions {
             project: self.project,
-            job: self.job,
+            job: run.job,
             target: &reader.target,
-            kafka,
+            kafka: run.kafka,
             warehouse: warehouse.config(),
             warehouse_url: warehouse.url_with_tls(),
             lake: lake
@@ -188,10 +235,10 @@ fn open_failure(error: OpenError) -> anyhow::Error {
     }
 }
 
-/// Serves what `telling` tells until the token is cancelled.
+/// Serves what is told of the jobs until the token is cancelled.
 async fn serve(
     asked: Option<SocketAddr>,
-    telling: &Arc<Telling>,
+    told: &Arc<Told>,
     printer: &Printer,
 ) -> anyhow::Result<CancellationToken> {
     let listener = metrics_server::bind(asked).await.map_err(|error| {
@@ -205,7 +252,7 @@ async fn serve(
         listener.local_addr()?
     ));
     let shutdown = CancellationToken::new();
-    let served = metrics_server::serve(listener, telling.clone(), shutdown.clone());
+    let served = metrics_server::serve(listener, told.clone(), shutdown.clone());
     tokio::spawn(async move {
         if let Err(error) = served.await {
             tracing::error!(%error, "metrics are not served any more");

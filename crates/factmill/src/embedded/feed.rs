@@ -13,37 +13,70 @@ use std::sync::Arc;
 use factmill_connect::sink::postgres::Warehouse;
 use factmill_core::epoch::Reader;
 use factmill_core::source::Classified;
-use factmill_produce::banking::{BankingEvents, BankingSettings, BankingSource, Spread};
-use factmill_produce::{ProduceConfig, Rate, UnreadLimit};
+use factmill_produce::banking::BankingSettings;
+use factmill_produce::ecommerce::{Ask as ShopAsk, EcommerceSettings};
+use factmill_produce::{ProduceConfig, Rate, UnreadLimit, produce};
 use factmill_project::Job;
-use factmill_project::job::{Origin, Producer};
+use factmill_project::job::Producer;
+use tokio_util::sync::CancellationToken;
 
 use super::broker::PARTITIONS;
 use crate::failure::Failure;
+use crate::printer::grouped;
+use crate::producers::{self, Ask, Opened, Shop};
 
 /// Events that are there at once after each start; the very first of them span the month.
 pub(crate) const FIRST_PART: u64 = 10_000;
 
 /// The pace after the first part, unless told otherwise.
-pub(crate) const USUAL_RATE: Rate = Rate::PerSecond(200.0);
+const USUAL_RATE: Rate = Rate::PerSecond(200.0);
+
+/// Messages of charges and documents of the shop that are there at once: one of the former holds 25
+/// charges, the latter are made by a service that stores each before it shows it.
+const FIRST_MESSAGES: u64 = 40;
+const FIRST_DOCUMENTS: u64 = 500;
 
 /// Unread bytes of a partition at which the producer waits: the broker drops beyond 5 MB, and a
 /// batch may still be under way.
 const UNREAD_BYTES: usize = 2_000_000;
 
 /// A producer that is ready to go on.
-#[derive(Debug)]
 pub(crate) struct Feed {
-    /// Where and how to send, without a count.
-    pub(crate) config: ProduceConfig,
-    /// The events from the very first on.
-    pub(crate) source: BankingSource,
+    /// What it sends, for a person.
+    pub(crate) about: String,
     /// Told how far is read.
-    pub(crate) unread: Arc<UnreadLimit>,
-    /// The seed of the sequence.
-    pub(crate) seed: u64,
-    /// Events that are committed already.
-    pub(crate) committed: u64,
+    pub(crate) unread: Option<Arc<UnreadLimit>>,
+    events: Events,
+}
+
+/// Where the events come from.
+enum Events {
+    /// A source that is asked for one after the other.
+    Source {
+        opened: Opened,
+        config: ProduceConfig,
+        /// Events of the sequence with which the first part ends; `None`: the source ends by itself.
+        first_part: Option<u64>,
+    },
+    /// Services that send by themselves.
+    Shop { shop: Shop, client: Client },
+}
+
+type Client = Vec<(String, String)>;
+
+/// What a feed is made for.
+pub(crate) struct Place<'a> {
+    /// The project's folder.
+    pub(crate) project: &'a Path,
+    /// The folder of the private servers.
+    pub(crate) folder: &'a Path,
+    pub(crate) warehouse: &'a Warehouse,
+    /// The life of the broker that begins now.
+    pub(crate) identity: &'a str,
+    /// Its address.
+    pub(crate) brokers: &'a str,
+    /// The pace after the first part, where one was asked for.
+    pub(crate) rate: Option<Rate>,
 }
 
 impl Feed {
@@ -51,57 +84,155 @@ impl Feed {
     /// `None` where the job has no producer.
     ///
     /// # Errors
-    /// When the warehouse or the seed's file cannot be read.
+    /// When the warehouse or the seed's file cannot be read, or a producer cannot be opened.
     pub(crate) async fn prepare(
         job: &Job,
         reader: &Reader,
-        warehouse: &Warehouse,
-        identity: &str,
-        folder: &Path,
-        bootstrap: &str,
+        place: &Place<'_>,
     ) -> anyhow::Result<Option<Self>> {
-        let mut skip = HashMap::new();
-        for source in &job.sources {
-            warehouse
-                .end_incarnations(reader, &source.source, Some(identity))
-                .await
-                .map_err(failed)?;
-            for (partition, read) in warehouse
-                .records_read(reader, &source.source)
-                .await
-                .map_err(failed)?
-            {
-                let number: i32 = partition.parse()?;
-                *skip.entry(number).or_insert(0) += u64::try_from(read)?;
-            }
-        }
-        let (Some(Producer::Banking), Some(first)) = (job.producer, job.sources.first()) else {
+        let skip = committed(job, reader, place).await?;
+        let Some(producer) = &job.producer else {
             return Ok(None);
         };
-        let Origin::Kafka { topic, .. } = &first.origin;
-        let seed = seed(folder)?;
-        let events = BankingEvents::new(BankingSettings {
-            seed,
-            spread: Spread::Month(FIRST_PART),
-            bad_percent: 0.0,
-        })?;
-        let committed = skip.values().sum();
-        let unread = Arc::new(UnreadLimit::new(UNREAD_BYTES));
-        let client = [("bootstrap.servers".to_owned(), bootstrap.to_owned())];
+        let topic = producers::topic(job)?;
+        let client = vec![("bootstrap.servers".to_owned(), place.brokers.to_owned())];
+        if let Producer::Ecommerce { third_party, cors } = producer {
+            let mut settings = EcommerceSettings::new(topic);
+            settings.partitions = PARTITIONS;
+            settings.cors.clone_from(cors);
+            if let Some(rate) = place.rate {
+                settings.rate = rate;
+            }
+            let shop = Shop::bind(settings, third_party.as_deref(), [None, None]).await?;
+            return Ok(Some(Self {
+                about: format!(
+                    "http://{}/docs and http://{}/docs, which asks {}",
+                    shop.generator,
+                    shop.third_party,
+                    shop.asks()
+                ),
+                unread: None,
+                events: Events::Shop { shop, client },
+            }));
+        }
+        let committed: u64 = skip.values().sum();
+        let mut ask = Ask::new();
         let mut config = ProduceConfig::new(client, topic);
         config.partitions = PARTITIONS;
-        config.burst = committed + FIRST_PART;
-        config.rate = USUAL_RATE;
-        config.skip = skip;
+        let (first_part, about) = match producer {
+            Producer::Payments { .. } => {
+                config.skip = skip;
+                (None, "its rows once".to_owned())
+            }
+            Producer::Stripe { .. } => {
+                // Charges are of the present, so each start makes others.
+                ask.rate = place.rate;
+                let about = format!("{FIRST_MESSAGES} messages at once");
+                (Some(FIRST_MESSAGES), about)
+            }
+            _ => {
+                ask.seed = Some(seed(place.folder)?);
+                ask.count = Some(FIRST_PART);
+                ask.rate = Some(place.rate.unwrap_or(USUAL_RATE));
+                config.skip = skip;
+                let about = format!(
+                    "{} events at once, then {} a second, {} committed before",
+                    grouped(FIRST_PART),
+                    place.rate.unwrap_or(USUAL_RATE),
+                    grouped(committed)
+                );
+                (Some(committed + FIRST_PART), about)
+            }
+        };
+        let opened = producers::open(producer, place.project, ask).await?;
+        config.rate = opened.rate;
+        config.burst = first_part.unwrap_or(0);
+        let unread = Arc::new(UnreadLimit::new(UNREAD_BYTES));
         config.unread = Some(Arc::clone(&unread));
         Ok(Some(Self {
-            config,
-            source: Arc::new(events).starting_at(0),
-            unread,
-            seed,
-            committed,
+            about: format!("{about}; {}", opened.about),
+            unread: Some(unread),
+            events: Events::Source {
+                opened,
+                config,
+                first_part,
+            },
         }))
     }
+
+    /// Sends the first part.
+    ///
+    /// # Errors
+    /// What keeps the producer from going on.
+    pub(crate) async fn first_part(self, cancel: &CancellationToken) -> Result<(), Failure> {
+        match self.events {
+            Events::Source {
+                opened,
+                mut config,
+                first_part,
+            } => {
+                config.count = first_part;
+                send(opened, config, cancel).await
+            }
+            Events::Shop { shop, client } => {
+                let ask = ShopAsk {
+                    rate: Some(Rate::Max),
+                    count: Some(FIRST_DOCUMENTS),
+                    ..ShopAsk::default()
+                };
+                shop.produce(client, ask, cancel, |_| {}).await.map(drop)
+            }
+        }
+    }
+
+    /// Sends until `cancel` is cancelled, or the source of events is at its end.
+    ///
+    /// # Errors
+    /// What keeps the producer from going on.
+    pub(crate) async fn keep_sending(self, cancel: &CancellationToken) -> Result<(), Failure> {
+        match self.events {
+            Events::Source { opened, config, .. } => send(opened, config, cancel).await,
+            Events::Shop { shop, client } => {
+                let ask = ShopAsk::default();
+                shop.produce(client, ask, cancel, |_| {}).await.map(drop)
+            }
+        }
+    }
+}
+
+async fn send(
+    opened: Opened,
+    config: ProduceConfig,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let (source, simulator) = opened.into_source();
+    let sent = produce(config, source, cancel, |_| {}).await;
+    drop(simulator);
+    sent.map(drop).map_err(Failure::classified)
+}
+
+/// By partition, how many events of the sequence are committed, over all lives of the broker, which
+/// are closed but for the one that begins.
+async fn committed(
+    job: &Job,
+    reader: &Reader,
+    place: &Place<'_>,
+) -> anyhow::Result<HashMap<i32, u64>> {
+    let mut committed = HashMap::new();
+    let of_kafka = job.sources.iter().filter(|source| source.origin.is_kafka());
+    for source in of_kafka {
+        let (warehouse, source) = (place.warehouse, &source.source);
+        warehouse
+            .end_incarnations(reader, source, Some(place.identity))
+            .await
+            .map_err(failed)?;
+        let read = warehouse.records_read(reader, source).await;
+        for (partition, read) in read.map_err(failed)? {
+            let number: i32 = partition.parse()?;
+            *committed.entry(number).or_insert(0) += u64::try_from(read)?;
+        }
+    }
+    Ok(committed)
 }
 
 fn failed(error: impl Classified) -> Failure {

@@ -34,7 +34,8 @@ pub(crate) struct StreamOptions<'a> {
     pub(crate) job: &'a JobFile,
     /// The profile's name; part of the reader's.
     pub(crate) target: &'a str,
-    pub(crate) kafka: KafkaConfig,
+    /// The brokers; a job that reads topics needs them.
+    pub(crate) kafka: Option<KafkaConfig>,
     pub(crate) warehouse: WarehouseConfig,
     /// The warehouse's URL with its TLS settings, for the reader of the lake.
     pub(crate) warehouse_url: ConnectionUrl,
@@ -66,6 +67,9 @@ pub(crate) enum OpenError {
     /// Kafka.
     #[error(transparent)]
     Kafka(#[from] KafkaSourceError),
+    /// A topic without brokers.
+    #[error("job `{job}` reads a topic, and the profile has no `kafka`")]
+    NoBrokers { job: String },
     /// A source's contract.
     #[error("source {source_name} cannot be decoded")]
     Decoder {
@@ -83,7 +87,9 @@ pub(crate) enum OpenError {
 impl Classified for OpenError {
     fn kind(&self) -> ErrorKind {
         let kind = match self {
-            Self::Project(_) | Self::Decoder { .. } => ErrorKind::Configuration,
+            Self::Project(_) | Self::Decoder { .. } | Self::NoBrokers { .. } => {
+                ErrorKind::Configuration
+            }
             Self::Warehouse(error) => error.kind(),
             Self::Lake(error) => error.kind(),
             Self::ReadLake(error) => error.kind(),
@@ -149,6 +155,10 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
                 source,
             })?;
         let Origin::Kafka { topic, start } = &declared.origin;
+        let kafka = options.kafka.as_ref();
+        let kafka = kafka.ok_or_else(|| OpenError::NoBrokers {
+            job: job.name.clone(),
+        })?;
         let read = KafkaRead {
             source: name.clone(),
             topic: topic.clone(),
@@ -160,7 +170,7 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
             max_wait: job.trigger.max_wait,
         };
         sources.push(Decoding {
-            source: Box::new(KafkaSource::start(&options.kafka, read, positions.clone()).await?),
+            source: Box::new(KafkaSource::start(kafka, read, positions.clone()).await?),
             decoder: decoder.into(),
         });
     }

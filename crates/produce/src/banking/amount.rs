@@ -1,6 +1,6 @@
 //! Amounts in euros, as a JSON text or a JSON number.
 
-use super::dice::Dice;
+use crate::dice::Dice;
 
 /// An amount, written.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Broken events: each kind is one that a record's contract must catch.
 
 use super::Words;
-use super::dice::Dice;
+use crate::dice::Dice;
 use crate::event::Event;
 
 /// How an event is broken.

@@ -1,6 +1,6 @@
 //! The merchants that are paid by card or by direct debit.
 
-use super::dice::{Dice, scaled};
+use crate::dice::{Dice, scaled};
 
 const MERCHANTS: usize = 240;
 

@@ -19,8 +19,6 @@
 //! checked from any place. Customers, accounts and merchants are the same for every seed.
 
 mod amount;
-mod clock;
-mod dice;
 mod fault;
 mod merchants;
 mod people;
@@ -30,14 +28,14 @@ use std::sync::Arc;
 use factmill_core::source::BoxedError;
 use uuid::Uuid;
 
+use crate::clock::Timestamp;
+use crate::dice::{Dice, Purpose};
 use crate::event::{Event, EventSource, Next};
 use amount::Amount;
-use clock::Timestamp;
-use dice::{Dice, Purpose};
 use merchants::Merchants;
 use people::Accounts;
 
-pub use clock::Spread;
+pub use crate::clock::Spread;
 pub use fault::Fault;
 
 /// What the sequence of events depends on.

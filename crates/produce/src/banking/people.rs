@@ -1,6 +1,6 @@
 //! The customers and their accounts.
 
-use super::dice::{Dice, scaled};
+use crate::dice::{Dice, scaled};
 
 const CUSTOMERS: usize = 2_000;
 /// The first half of the customers has two accounts.

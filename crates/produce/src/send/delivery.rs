@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 
+use super::prefix::Prefix;
 use crate::unread::UnreadLimit;
 
 /// Counts the delivery reports of a producer.
@@ -20,16 +21,15 @@ pub(super) struct Deliveries {
     given_up: AtomicU64,
     has_failed: AtomicBool,
     failure: Mutex<Option<KafkaError>>,
+    /// Reports come on the runner's own thread, so nobody waits for this lock.
+    settled: Mutex<Prefix>,
     unread: Option<Arc<UnreadLimit>>,
 }
 
-/// What travels with an event to its delivery report.
-const GOOD: usize = 0;
-const BAD: usize = 1;
-
-/// The mark of an event.
-pub(super) fn mark(is_bad: bool) -> usize {
-    if is_bad { BAD } else { GOOD }
+/// The mark that travels with an event to its delivery report: its index in the run, and whether it
+/// is bad in the lowest bit.
+pub(super) fn mark(index: u64, is_bad: bool) -> usize {
+    (index << 1) as usize | usize::from(is_bad)
 }
 
 impl Deliveries {
@@ -65,6 +65,22 @@ impl Deliveries {
 
     pub(super) fn given_up(&self) -> u64 {
         self.given_up.load(Ordering::Relaxed)
+    }
+
+    /// The event at `index` needs no acknowledgement: the topic holds it already.
+    pub(super) fn settle(&self, index: u64) {
+        self.settled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .settle(index);
+    }
+
+    /// The number of leading events of the run that are all acknowledged.
+    pub(super) fn settled(&self) -> u64 {
+        self.settled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     fn fail(&self, error: KafkaError) {
@@ -106,8 +122,9 @@ impl ProducerContext for Deliveries {
         let offset = match result {
             Ok(message) => {
                 self.acknowledged.fetch_add(1, Ordering::Relaxed);
-                self.bad.fetch_add(mark as u64, Ordering::Relaxed);
+                self.bad.fetch_add(mark as u64 & 1, Ordering::Relaxed);
                 self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+                self.settle(mark as u64 >> 1);
                 Some(message.offset())
             }
             Err((error, _)) => {

@@ -2,6 +2,8 @@
 
 mod delivery;
 pub(crate) mod error;
+pub(crate) mod outbox;
+mod prefix;
 mod runner;
 mod topic;
 
@@ -130,7 +132,9 @@ pub struct Report {
 ///
 /// An event with a key goes to the partition that [`partition_of`](crate::partition_of) names, and
 /// events of one partition keep their order and are stored once, broker failures included. A full
-/// queue makes the runner wait. `progress` is called about once a second, from another thread.
+/// queue makes the runner wait. `progress` is called about once a second, from another thread; so is
+/// [`EventSource::acknowledged`], from the thread that asks for events, and once more at the end,
+/// whatever the end is.
 ///
 /// Cancellation: no further event is sent, and what was sent has three seconds to be acknowledged.
 /// Dropping the future cancels, too.

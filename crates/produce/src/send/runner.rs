@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use factmill_core::source::BoxedError;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -34,8 +35,24 @@ pub(super) struct Runner {
     config: ProduceConfig,
     partitions: i32,
     started: Instant,
-    told: Instant,
+    told_at: Instant,
     skipped: u64,
+}
+
+/// Who is told how far the run is.
+struct Told<S, P> {
+    source: S,
+    progress: P,
+}
+
+impl<S: EventSource, P: FnMut(&Progress)> Told<S, P> {
+    fn acknowledged(&mut self, count: u64) -> Result<(), ProduceError> {
+        self.source.acknowledged(count).map_err(source_failed)
+    }
+}
+
+fn source_failed(error: BoxedError) -> ProduceError {
+    ProduceError::Source(SourceFailure(error))
 }
 
 /// Whether the run goes on.
@@ -65,7 +82,7 @@ impl Runner {
             config,
             partitions,
             started: now,
-            told: now,
+            told_at: now,
             skipped: 0,
         })
     }
@@ -73,38 +90,36 @@ impl Runner {
     /// Sends until the end, then waits for what was sent.
     pub(super) fn run(
         mut self,
-        mut source: impl EventSource,
+        source: impl EventSource,
         cancel: &CancellationToken,
-        mut progress: impl FnMut(&Progress),
+        progress: impl FnMut(&Progress),
     ) -> Result<Report, ProduceError> {
-        let sent = self.send_all(&mut source, cancel, &mut progress);
+        let mut told = Told { source, progress };
+        let sent = self.send_all(cancel, &mut told);
         if sent.is_err() {
             // What is still on its way has no longer than after any other early end.
             cancel.cancel();
         }
-        let flushed = self.flush(cancel, &mut progress);
-        sent.and(flushed)?;
+        let flushed = self.flush(cancel, &mut told);
+        let kept = told.acknowledged(self.producer.context().settled());
+        sent.and(flushed).and(kept)?;
         Ok(self.report())
     }
 
     fn send_all(
         &mut self,
-        source: &mut impl EventSource,
         cancel: &CancellationToken,
-        progress: &mut impl FnMut(&Progress),
+        told: &mut Told<impl EventSource, impl FnMut(&Progress)>,
     ) -> Result<(), ProduceError> {
         let mut event = Event::default();
         let mut pacer = Pacer::new(Rate::Max, self.started);
         let mut asked = 0;
         while self.config.count.is_none_or(|count| asked < count) && !cancel.is_cancelled() {
             event.clear();
-            match source
-                .next(&mut event)
-                .map_err(|error| ProduceError::Source(SourceFailure(error)))?
-            {
+            match told.source.next(&mut event).map_err(source_failed)? {
                 Next::Event => {}
                 Next::Wait(longest) => {
-                    self.serve(longest, cancel, progress)?;
+                    self.serve(longest, cancel, told)?;
                     continue;
                 }
                 Next::End => return Ok(()),
@@ -112,18 +127,20 @@ impl Runner {
             if asked == self.config.burst {
                 pacer = Pacer::new(self.config.rate, Instant::now());
             }
+            let index = asked;
             asked += 1;
             let partition = event.key().map(|key| partition_of(key, self.partitions));
             if self.is_held_already(partition) {
+                self.producer.context().settle(index);
                 continue;
             }
-            self.serve(pacer.wait(Instant::now()), cancel, progress)?;
-            if let Flow::Stop = self.send(&event, partition, cancel, progress)? {
+            self.serve(pacer.wait(Instant::now()), cancel, told)?;
+            if let Flow::Stop = self.send(&event, index, partition, cancel, told)? {
                 return Ok(());
             }
             pacer.sent(Instant::now());
             if asked % SERVE_EVERY == 0 {
-                self.look_around(Duration::ZERO, progress)?;
+                self.look_around(Duration::ZERO, told)?;
             }
         }
         Ok(())
@@ -143,14 +160,15 @@ impl Runner {
     fn send(
         &mut self,
         event: &Event,
+        index: u64,
         partition: Option<i32>,
         cancel: &CancellationToken,
-        progress: &mut impl FnMut(&Progress),
+        told: &mut Told<impl EventSource, impl FnMut(&Progress)>,
     ) -> Result<Flow, ProduceError> {
         let counted = self.config.unread.clone().zip(partition);
         if let Some((unread, partition)) = &counted {
             while !unread.has_room(*partition, SHORT) {
-                self.look_around(Duration::ZERO, progress)?;
+                self.look_around(Duration::ZERO, told)?;
                 if cancel.is_cancelled() {
                     return Ok(Flow::Stop);
                 }
@@ -162,11 +180,11 @@ impl Runner {
             }
             match self
                 .producer
-                .send(record(&self.config.topic, event, partition))
+                .send(record(&self.config.topic, event, index, partition))
             {
                 Ok(()) => break,
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                    self.look_around(SHORT, progress)?
+                    self.look_around(SHORT, told)?
                 }
                 Err((source, _)) => return Err(self.delivery_error(source)),
             }
@@ -183,7 +201,7 @@ impl Runner {
         &mut self,
         time: Duration,
         cancel: &CancellationToken,
-        progress: &mut impl FnMut(&Progress),
+        told: &mut Told<impl EventSource, impl FnMut(&Progress)>,
     ) -> Result<(), ProduceError> {
         let begun = Instant::now();
         while !cancel.is_cancelled() {
@@ -192,19 +210,19 @@ impl Runner {
                 break;
             }
             let whole_grains = Duration::from_millis(left.min(SLICE).as_millis() as u64);
-            self.look_around(whole_grains, progress)?;
+            self.look_around(whole_grains, told)?;
         }
         Ok(())
     }
 
     /// Sleeps for `time`, serves the delivery reports that are there, ends the run when one of them
-    /// failed, tells the progress.
+    /// failed, tells how far it is.
     ///
     /// It does not wait within `poll`, which keeps a core busy for the last millisecond of its time.
     fn look_around(
         &mut self,
         time: Duration,
-        progress: &mut impl FnMut(&Progress),
+        told: &mut Told<impl EventSource, impl FnMut(&Progress)>,
     ) -> Result<(), ProduceError> {
         if !time.is_zero() {
             thread::sleep(time);
@@ -219,9 +237,10 @@ impl Runner {
         if let Some(source) = self.producer.context().failure() {
             return Err(self.delivery_error(source));
         }
-        if self.told.elapsed() >= PROGRESS_EVERY {
-            self.told = Instant::now();
-            progress(&self.progress());
+        if self.told_at.elapsed() >= PROGRESS_EVERY {
+            self.told_at = Instant::now();
+            (told.progress)(&self.progress());
+            told.acknowledged(self.producer.context().settled())?;
         }
         Ok(())
     }
@@ -230,7 +249,7 @@ impl Runner {
     fn flush(
         &mut self,
         cancel: &CancellationToken,
-        progress: &mut impl FnMut(&Progress),
+        told: &mut Told<impl EventSource, impl FnMut(&Progress)>,
     ) -> Result<(), ProduceError> {
         let mut cancelled_at = None;
         loop {
@@ -239,7 +258,7 @@ impl Runner {
                 Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)) => {}
                 Err(source) => return Err(self.delivery_error(source)),
             }
-            self.look_around(Duration::ZERO, progress)?;
+            self.look_around(Duration::ZERO, told)?;
             if cancel.is_cancelled()
                 && cancelled_at.get_or_insert_with(Instant::now).elapsed() >= LAST_PATIENCE
             {
@@ -248,7 +267,7 @@ impl Runner {
                 cancelled_at = Some(Instant::now());
             }
         }
-        self.look_around(Duration::ZERO, progress)
+        self.look_around(Duration::ZERO, told)
     }
 
     fn delivery_error(&self, source: KafkaError) -> ProduceError {
@@ -285,9 +304,10 @@ impl Runner {
 fn record<'e>(
     topic: &'e str,
     event: &'e Event,
+    index: u64,
     partition: Option<i32>,
 ) -> BaseRecord<'e, [u8], [u8], usize> {
-    let mut record = BaseRecord::with_opaque_to(topic, mark(event.is_bad()));
+    let mut record = BaseRecord::with_opaque_to(topic, mark(index, event.is_bad()));
     record.key = event.key();
     record.payload = event.payload();
     record.partition = partition;

@@ -48,6 +48,10 @@ struct SourceMeta {
     event_time: Option<String>,
     /// The zone of timestamps without an offset, an IANA name.
     time_zone: Option<String>,
+    /// The columns that say what a record is about, where records are changes: the newest one of a
+    /// key holds, one without payload deletes its key.
+    #[serde(default)]
+    key: Vec<String>,
 }
 
 /// `config.meta.factmill` of a column of a source.
@@ -115,7 +119,16 @@ pub(super) fn table(
             None => untyped.push((column.name, column_node.locate(&["name"]).clone())),
         }
     }
+    let key = key(meta.key, &declared, node, found);
+    if let (false, Some(_)) = (key.is_empty(), &meta.event_time) {
+        found.error_with_help(
+            meta_place(node, "event_time"),
+            "a keyed source is ordered by its log, not by event time",
+            "remove `event_time`, or `key` where each record stands for itself",
+        );
+    }
     let schema = SourceSchema {
+        key,
         event_time: meta
             .event_time
             .filter(|name| is_event_time(name, &declared, node, found)),
@@ -218,6 +231,34 @@ fn origin(from: &str) -> Result<ColumnOrigin, Diagnostic> {
         Diagnostic::bare(format!("a Kafka record has no `{kafka}`"))
             .help(nearest::help(kafka, "parts", names))
     })
+}
+
+/// The columns of the key that are declared, scalars all of them.
+fn key(
+    named: Vec<String>,
+    columns: &[SourceColumn],
+    node: &Node,
+    found: &mut Found,
+) -> Vec<String> {
+    for name in &named {
+        let at = meta_place(node, "key");
+        match columns.iter().find(|column| column.name == *name) {
+            None => {
+                let known = columns.iter().map(|column| column.name.as_str());
+                let message = format!("key `{name}` is not a column with a data_type here");
+                found.error_with_help(at, message, nearest::help(name, "columns", known));
+            }
+            Some(column) => {
+                if let DeclaredType::List(_) | DeclaredType::Struct(_) | DeclaredType::Json =
+                    column.data_type
+                {
+                    let message = format!("key `{name}` is `{}`, no scalar", column.data_type);
+                    found.error(at, message);
+                }
+            }
+        }
+    }
+    named
 }
 
 fn is_event_time(name: &str, columns: &[SourceColumn], node: &Node, found: &mut Found) -> bool {

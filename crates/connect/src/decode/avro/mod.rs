@@ -33,7 +33,7 @@ use factmill_core::source::BoxedError;
 
 use super::fault::Rejection;
 use super::framed::Schemas;
-use super::json::Transcode;
+use super::transcode::Transcode;
 use crate::registry::{RegisteredSchema, Registry, SchemaKind};
 use schema::Schema;
 
@@ -43,9 +43,9 @@ pub(super) struct Avro {
 }
 
 impl Avro {
-    pub(super) fn new(registry: Arc<Registry>) -> Self {
+    pub(super) fn new(registry: Arc<Registry>, keyed: bool) -> Self {
         Self {
-            schemas: Schemas::new(registry, compile),
+            schemas: Schemas::new(registry, compile, keyed),
         }
     }
 }
@@ -61,12 +61,24 @@ fn compile(schema: &RegisteredSchema) -> Result<Schema, String> {
 impl Transcode for Avro {
     fn json<'p>(
         &self,
+        _pulled: &Pulled,
+        _index: usize,
         payload: &'p [u8],
         buffer: &'p mut Vec<u8>,
     ) -> Result<Option<&'p [u8]>, Rejection> {
         let (schema, message) = self.schemas.of(payload)?;
         message::write_json(&schema, message, buffer)?;
         Ok(Some(buffer))
+    }
+
+    /// A key may be Avro too, or JSON.
+    fn key<'p>(&self, key: &'p [u8], buffer: &'p mut Vec<u8>) -> Result<&'p [u8], Rejection> {
+        if key.first() != Some(&0) {
+            return Ok(key);
+        }
+        let (schema, message) = self.schemas.of(key)?;
+        message::write_json(&schema, message, buffer)?;
+        Ok(buffer)
     }
 
     async fn prepare(&self, pulled: &Pulled) -> Result<(), BoxedError> {

@@ -18,10 +18,10 @@ use factmill_core::records::Pulled;
 use factmill_core::source::BoxedError;
 
 use super::column::kind_name;
-use super::contract::whole_record;
 use super::fault::Rejection;
-use super::json::Transcode;
+use super::record::whole_record;
 use super::scan::{Broken, Scanner};
+use super::transcode::Transcode;
 
 /// Looks into the envelope that another format says in JSON.
 pub(super) struct Envelope<T>(pub(super) T);
@@ -30,13 +30,25 @@ pub(super) struct Envelope<T>(pub(super) T);
 impl<T: Transcode> Transcode for Envelope<T> {
     fn json<'p>(
         &self,
+        pulled: &Pulled,
+        index: usize,
         payload: &'p [u8],
         buffer: &'p mut Vec<u8>,
     ) -> Result<Option<&'p [u8]>, Rejection> {
-        match self.0.json(payload, buffer)? {
+        match self.0.json(pulled, index, payload, buffer)? {
             Some(json) => row(json),
             None => Ok(None),
         }
+    }
+
+    fn key<'p>(&self, key: &'p [u8], buffer: &'p mut Vec<u8>) -> Result<&'p [u8], Rejection> {
+        let json = self.0.key(key, buffer)?;
+        // what is no text is told where it is read
+        let Ok(text) = std::str::from_utf8(json) else {
+            return Ok(json);
+        };
+        let payload = Members::read(text)?.payload;
+        Ok(payload.map_or(json, |payload| text[payload].as_bytes()))
     }
 
     async fn prepare(&self, pulled: &Pulled) -> Result<(), BoxedError> {

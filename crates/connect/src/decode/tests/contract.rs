@@ -319,6 +319,54 @@ fn a_key_that_is_no_text_is_the_records_fault() {
 }
 
 #[test]
+fn in_a_keyed_source_a_record_without_payload_deletes_its_key() {
+    let id = SourceColumn {
+        not_null: true,
+        ..column("id", "integer")
+    };
+    let city = SourceColumn {
+        not_null: true,
+        ..column("city", "text")
+    };
+    let keyed = SourceSchema {
+        key: vec!["id".into()],
+        ..schema([id, city])
+    };
+    let mut pulled = pulled([
+        Some(&b"{\"id\":1,\"city\":\"Lyon\"}"[..]),
+        None,
+        Some(b""),
+        Some(b"{\"id\":4}"),
+        None,
+        None,
+        Some(b"{\"city\":\"Nice\"}"),
+    ]);
+    pulled.records.keys = factmill_core::records::ByteColumn::default();
+    let keys: [Option<&[u8]>; 7] = [
+        None,
+        Some(b"{\"id\":2}"),
+        Some(b"{\"id\":3,\"city\":\"Brest\"}"),
+        None,
+        None,
+        Some(b"{\"no\":6}"),
+        None,
+    ];
+    keys.iter().for_each(|key| pulled.records.keys.push(*key));
+    let decoded = decode(&keyed, &pulled);
+    assert_eq!(shown(decoded.rows.column(0)), ["1", "2", "3"]);
+    assert_eq!(shown(decoded.rows.column(6)), ["false", "true", "true"]);
+    assert_eq!(
+        summary(&decoded.dead_letters),
+        [
+            (Reason::NullNotAllowed, Some("city"), 3),
+            (Reason::EmptyPayload, None, 4),
+            (Reason::NullNotAllowed, Some("id"), 5),
+            (Reason::NullNotAllowed, Some("id"), 6),
+        ]
+    );
+}
+
+#[test]
 fn a_schema_that_contradicts_itself_is_refused() {
     let refused = |schema: &SourceSchema| decoder(Format::Json, schema).err().unwrap();
     let zone = SourceSchema {

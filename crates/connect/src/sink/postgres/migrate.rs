@@ -19,6 +19,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 2,
         sql: include_str!("../../../../../sql/warehouse/0002_lake.sql"),
     },
+    Migration {
+        version: 3,
+        sql: include_str!("../../../../../sql/warehouse/0003_deleted_keys.sql"),
+    },
 ];
 
 /// Makes the read-only roles; see the file.

@@ -6,14 +6,15 @@
 
 use std::collections::HashMap;
 
-use factmill_core::table::{ORDER_COLUMN, Table, TableName};
+use factmill_core::table::{DELETED_COLUMN, ORDER_COLUMN, Table, TableName};
 use factmill_core::types::DeclaredType;
 use tokio_postgres::Transaction;
+use tokio_postgres::types::ToSql;
 
 use super::connection::{Session, Statements};
 use super::error::WarehouseError;
 use super::identifier::{list, qualified, quoted};
-use super::tables::{planned_columns, unique_key};
+use super::tables::{deletes, planned_columns, staged_columns, unique_key};
 
 /// Dead rows that a merge may have to pass over: a few milliseconds.
 const DEAD_ROWS: u64 = 10_000;
@@ -45,7 +46,7 @@ pub(super) async fn prepare(session: &mut Session, tables: &[Table]) -> Result<(
     }
     let mut made = Vec::new();
     for table in tables.iter().filter(|table| !unique_key(table).is_empty()) {
-        let columns: Vec<_> = planned_columns(table)
+        let columns: Vec<_> = staged_columns(table)
             .map(|column| format!("{} {}", quoted(column.name), column.data_type.postgres()))
             .collect();
         let columns = columns.join(", ");
@@ -87,12 +88,76 @@ pub(super) async fn merge(
     table: &Table,
 ) -> Result<u64, WarehouseError> {
     let wrong = |source| WarehouseError::writing(&table.name, source);
-    let merge = statements.get(tx, &merge_sql(table)).await.map_err(wrong)?;
-    let row = tx.query_one(&merge, &[]).await.map_err(wrong)?;
+    let (sql, name) = if deletes(table) {
+        // What a deletion left is read before it is written: one epoch at a time.
+        let lock = "select pg_advisory_xact_lock(hashtextextended($1::text || '.' || $2::text, 1))";
+        let lock = statements.get(tx, lock).await.map_err(wrong)?;
+        let name = vec![&table.name.schema, &table.name.name];
+        let parameters = name.iter().map(|part| *part as _);
+        tx.execute_raw(&lock, parameters.collect::<Vec<&(dyn ToSql + Sync)>>())
+            .await
+            .map_err(wrong)?;
+        (merge_changes_sql(table), name)
+    } else {
+        (merge_sql(table), Vec::new())
+    };
+    let merge = statements.get(tx, &sql).await.map_err(wrong)?;
+    let parameters: Vec<&(dyn ToSql + Sync)> = name.iter().map(|part| *part as _).collect();
+    let row = tx.query_one(&merge, &parameters).await.map_err(wrong)?;
     Ok(row.get::<_, i64>(0).unsigned_abs())
 }
 
 fn merge_sql(table: &Table) -> String {
+    format!(
+        "with taken as (delete from {stage} returning {columns}), merged as ({insert}) \
+         select count(*) filter (where inserted) from merged",
+        stage = name(&table.name),
+        columns = list(planned_columns(table).map(|column| column.name)),
+        insert = insert_sql(table, "taken"),
+    )
+}
+
+/// Deletes keys and merges the others. A change that is older than the deletion of its key is left
+/// out; a newer one ends it. `$1` and `$2` are the table's schema and name.
+fn merge_changes_sql(table: &Table) -> String {
+    let key = list(unique_key(table).iter().map(String::as_str));
+    let same_key: Vec<_> = unique_key(table)
+        .iter()
+        .map(|column| format!("t.{0} = l.{0}", quoted(column)))
+        .collect();
+    format!(
+        "with staged as (delete from {stage} returning {columns}), \
+         keyed as materialized (\
+             select *, sha256(convert_to(jsonb_build_array({key})::text, 'UTF8')) as _factmill_key from staged\
+         ), live as materialized (\
+             select * from keyed k where not exists (\
+                 select from factmill.deleted_keys d where d.schema = $1 and d.name = $2 \
+                 and d.key = k._factmill_key and d.record_order >= k.{order})\
+         ), removed as (\
+             delete from {target} t using live l where l.{deleted} and {same_key} and t.{order} < l.{order}\
+         ), buried as (\
+             insert into factmill.deleted_keys (schema, name, key, record_order) \
+             select $1, $2, _factmill_key, {order} from live where {deleted} \
+             on conflict (schema, name, key) do update \
+                 set record_order = excluded.record_order, deleted_at = now()\
+         ), risen as (\
+             delete from factmill.deleted_keys d using live l \
+             where not l.{deleted} and d.schema = $1 and d.name = $2 and d.key = l._factmill_key\
+         ), taken as (select * from live where not {deleted}), merged as ({insert}) \
+         select count(*) filter (where inserted) from merged",
+        stage = name(&table.name),
+        columns = list(staged_columns(table).map(|column| column.name)),
+        order = quoted(ORDER_COLUMN),
+        deleted = quoted(DELETED_COLUMN),
+        target = qualified(&table.name),
+        same_key = same_key.join(" and "),
+        insert = insert_sql(table, "taken"),
+    )
+}
+
+/// Inserts the rows of a relation in key order, newest order winning; says of each whether its key
+/// was new.
+fn insert_sql(table: &Table, from: &str) -> String {
     let key = unique_key(table);
     let columns = list(planned_columns(table).map(|column| column.name));
     let assignments: Vec<_> = planned_columns(table)
@@ -110,12 +175,9 @@ fn merge_sql(table: &Table) -> String {
         })
         .collect();
     format!(
-        "with taken as (delete from {stage} returning {columns}), merged as (\
-             insert into {target} as t ({columns}) select {columns} from taken order by {order_by} \
-             on conflict ({key}) do update set {assignments} where excluded.{order} > t.{order} \
-             returning xmax = 0 as inserted\
-         ) select count(*) filter (where inserted) from merged",
-        stage = name(&table.name),
+        "insert into {target} as t ({columns}) select {columns} from {from} order by {order_by} \
+         on conflict ({key}) do update set {assignments} where excluded.{order} > t.{order} \
+         returning xmax = 0 as inserted",
         target = qualified(&table.name),
         order_by = order_by.join(", "),
         key = list(key.iter().map(String::as_str)),

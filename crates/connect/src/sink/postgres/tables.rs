@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use factmill_core::epoch::Reader;
-use factmill_core::table::{Maintenance, ORDER_COLUMN, Table, TableName};
+use factmill_core::table::{DELETED_COLUMN, Maintenance, ORDER_COLUMN, Table, TableName};
 use factmill_core::types::DeclaredType;
 use tokio_postgres::Transaction;
 
@@ -140,10 +140,29 @@ impl Clone for PlannedColumn<'_> {
     }
 }
 
+/// The planned columns, then the mark of deleted keys where a table has such: what is staged.
+pub(super) fn staged_columns(
+    table: &Table,
+) -> impl ExactSizeIterator<Item = PlannedColumn<'_>> + Clone {
+    let deleted = deletes(table).then_some(PlannedColumn {
+        name: DELETED_COLUMN,
+        data_type: &DeclaredType::Boolean,
+        not_null: true,
+        description: None,
+    });
+    let columns: Vec<_> = planned_columns(table).chain(deleted).collect();
+    columns.into_iter()
+}
+
+/// Whether keys of an upserted table may go away.
+pub(super) fn deletes(table: &Table) -> bool {
+    matches!(table.maintenance, Maintenance::Upsert { deletes: true, .. })
+}
+
 /// The key of an upserted table; empty where there is none.
 pub(super) fn unique_key(table: &Table) -> &[String] {
     match &table.maintenance {
-        Maintenance::Upsert { unique_key } => unique_key,
+        Maintenance::Upsert { unique_key, .. } => unique_key,
         Maintenance::Append | Maintenance::Rebuild { .. } | Maintenance::Static => &[],
     }
 }

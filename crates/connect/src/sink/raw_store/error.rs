@@ -121,7 +121,7 @@ impl Classified for RawStoreError {
 }
 
 /// Whether the server went away or changes its primary, so that the same write may succeed later.
-pub(super) fn is_transient(error: &Error) -> bool {
+pub(crate) fn is_transient(error: &Error) -> bool {
     // codes of the retryable writes specification: shut down, stepped down, network
     const PASSING: [i32; 13] = [
         6, 7, 89, 91, 134, 189, 262, 9_001, 10_107, 11_600, 11_602, 13_435, 13_436,
@@ -139,7 +139,7 @@ pub(super) fn is_transient(error: &Error) -> bool {
 }
 
 /// Whether the server knows this client and refuses it.
-pub(super) fn is_refusal(error: &Error) -> bool {
+pub(crate) fn is_refusal(error: &Error) -> bool {
     const UNAUTHORIZED: i32 = 13;
     const AUTHENTICATION_FAILED: i32 = 18;
     matches!(&*error.kind, DriverErrorKind::Authentication { .. })
@@ -147,13 +147,13 @@ pub(super) fn is_refusal(error: &Error) -> bool {
 }
 
 /// Whether the server takes no database or collection of this name.
-pub(super) fn is_name(error: &Error) -> bool {
+pub(crate) fn is_name(error: &Error) -> bool {
     const INVALID_NAMESPACE: i32 = 73;
     code(error) == Some(INVALID_NAMESPACE)
 }
 
 /// The code of a command's failure.
-fn code(error: &Error) -> Option<i32> {
+pub(crate) fn code(error: &Error) -> Option<i32> {
     match &*error.kind {
         DriverErrorKind::Command(command) => Some(command.code),
         _ => None,

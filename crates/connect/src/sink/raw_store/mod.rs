@@ -14,7 +14,7 @@
 
 mod bson;
 mod document;
-mod error;
+pub(crate) mod error;
 mod json;
 mod number;
 

@@ -64,36 +64,28 @@ pub struct SingleSource {
 }
 
 impl SingleSource {
-    /// Finds the place to read from and begins.
-    ///
-    /// # Errors
-    /// What the reader says: a source that cannot be reached, wrong configuration, a gap; and the
-    /// position store's errors.
+    /// Begins to read. A reader that can be wrong in configuration or meet no server says so before
+    /// it is given here; what it meets later, gaps too, is told by [`Source::next`].
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub async fn start(
-        reader: impl Reader,
-        read: SingleRead,
-        positions: Arc<dyn PositionStore>,
-    ) -> Result<Self, SingleSourceError> {
+    pub fn start(reader: impl Reader, read: SingleRead, positions: Arc<dyn PositionStore>) -> Self {
         let what = reader.describe();
         let buffer = Buffer::new(read.source.clone(), read.max_rows, read.max_bytes);
         let shared = Arc::new(Shared::new(buffer));
-        let mut task = Task {
+        let task = Task {
             reader,
             read: read.clone(),
             what: what.clone(),
             positions,
             shared: Arc::clone(&shared),
         };
-        let batch = task.open(0).await?;
-        Ok(Self {
+        Self {
             read,
             what,
             shared,
-            task: tokio::spawn(task.run(batch)),
-        })
+            task: tokio::spawn(task.run()),
+        }
     }
 
     /// What is there, if it is time to take it; else until when to wait for more.

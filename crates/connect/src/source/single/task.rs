@@ -102,19 +102,14 @@ pub(super) struct Task<R> {
 
 impl<R: Reader> Task<R> {
     /// Reads, from one rewind to the next, until it is aborted.
-    pub(super) async fn run(mut self, first: Batch) {
+    pub(super) async fn run(mut self) {
         // wakes a taker when the task ends, however it ends
         let _end = WakeAtEnd(Arc::clone(&self.shared));
         let mut rewinds = self.shared.rewinds.subscribe();
-        let mut opened = Some(first);
         loop {
             let rewind = *rewinds.borrow_and_update();
             let stretch = async {
-                let batch = match opened.take() {
-                    // a rewind before the first read: what was opened is not behind it
-                    Some(batch) if rewind == 0 => batch,
-                    _ => self.open(rewind).await?,
-                };
+                let batch = self.open(rewind).await?;
                 self.read_on(batch, rewind).await
             };
             let ended = tokio::select! {
@@ -135,7 +130,7 @@ impl<R: Reader> Task<R> {
     }
 
     /// Finds the stored places and goes there.
-    pub(super) async fn open(&mut self, rewind: u64) -> Result<Batch, SingleSourceError> {
+    async fn open(&mut self, rewind: u64) -> Result<Batch, SingleSourceError> {
         let identity = self.reader.identity().await.map_err(|e| self.failed(e))?;
         let source = &self.read.source;
         let store = |source| SingleSourceError::Positions {

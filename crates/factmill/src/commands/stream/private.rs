@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use factmill_connect::source::kafka::Identity;
-use factmill_produce::produce;
+use factmill_connect::source::kafka::{Identity, KafkaConfig};
 use factmill_project::job::Origin;
+use futures::future::{join_all, try_join_all};
 use tokio_util::sync::CancellationToken;
 
-use super::Run;
-use crate::embedded::{FIRST_PART, Feed, Servers, USUAL_RATE, Wanted};
-use crate::failure::{Failure, chain};
-use crate::printer::{BOLD, grouped};
+use super::{JobRun, Run};
+use crate::config::Connections;
+use crate::embedded::{Feed, Place, Servers, Wanted};
+use crate::failure::chain;
+use crate::printer::BOLD;
 use crate::workspace::embedded_failure;
 
 /// Starts the servers, streams, and ends them, whatever happened between.
@@ -18,18 +19,17 @@ use crate::workspace::embedded_failure;
 /// # Errors
 /// As a stream on other servers, and when private ones cannot be had.
 pub(super) async fn run(run: &Run<'_>, directory: &Path) -> anyhow::Result<()> {
+    let sources = run.jobs.iter().flat_map(|job| &job.sources);
     let wanted = Wanted {
-        topics: run
-            .job
-            .sources
-            .iter()
+        topics: sources
             .map(|source| match &source.origin {
                 Origin::Kafka { topic, .. } => topic.clone(),
             })
             .collect(),
-        mongo: run.job.raw_store.is_some(),
+        mongo: run.jobs.iter().any(|job| job.raw_store.is_some()),
     };
-    let command = format!("factmill stream {}", run.job.name);
+    let names: Vec<&str> = run.jobs.iter().map(|job| job.name.as_str()).collect();
+    let command = format!("factmill stream {}", names.join(" "));
     let starting = Servers::start(directory, &command, wanted);
     let servers = tokio::select! {
         started = starting => started.map_err(embedded_failure)?,
@@ -43,66 +43,78 @@ pub(super) async fn run(run: &Run<'_>, directory: &Path) -> anyhow::Result<()> {
 
 async fn stream(run: &Run<'_>, servers: &Servers) -> anyhow::Result<()> {
     let connections = servers.connections();
-    let Some(kafka) = &connections.kafka else {
-        return Err(Failure::usage(format!("job `{}` reads no topic", run.job.name)).into());
-    };
     // Offsets of a new broker begin at 0 again: each start is a life of its own.
     let identity = format!("embedded/{}", uuid::Uuid::new_v4());
-    let reader = run.workspace.reader(&run.job.name);
-    let warehouse = crate::commands::warehouse(&connections).await?;
-    let feed = Feed::prepare(
-        run.job,
-        &reader,
-        &warehouse,
-        &identity,
-        servers.folder(),
-        &kafka.brokers,
-    )
-    .await?;
-    drop(warehouse);
-    announce(run, servers, feed.as_ref())?;
+    let feeds = feeds(run, servers, &connections, &identity).await?;
+    announce(run, servers, &feeds);
 
-    let mut config = kafka.config();
-    config.identity = Identity::Given(identity);
-    let Some(mut feed) = feed else {
-        return run.epochs(&connections, config, None).await;
-    };
-    let unread = feed.unread.clone();
-    if let Some(rate) = run.arguments.produce_rate {
-        feed.config.rate = rate;
-    }
+    let jobs = run.jobs.iter().zip(&feeds).map(|(job, feed)| JobRun {
+        job,
+        kafka: connections.kafka.as_ref().map(|kafka| KafkaConfig {
+            identity: Identity::Given(identity.clone()),
+            ..kafka.config()
+        }),
+        unread: feed.as_ref().and_then(|feed| feed.unread.clone()),
+    });
+    let jobs: Vec<_> = jobs.collect();
+    let feeds = feeds.into_iter().flatten();
     if run.arguments.once {
-        feed.config.count = Some(feed.committed + FIRST_PART);
-        produce(feed.config, feed.source, &run.stop, |_| {})
-            .await
-            .map_err(Failure::classified)?;
-        return run.epochs(&connections, config, Some(unread)).await;
+        let producing = feeds.map(|feed| Box::pin(feed.first_part(&run.stop)));
+        try_join_all(producing).await?;
+        return run.epochs(&connections, jobs).await;
     }
     let ended = CancellationToken::new();
     let cancel = run.stop.child_token();
-    let producing = async {
+    let producing = feeds.map(async |feed| {
+        let about = feed.about.clone();
         let produced = tokio::select! {
-            produced = produce(feed.config, feed.source, &cancel, |_| {}) => produced,
+            produced = Box::pin(feed.keep_sending(&cancel)) => produced,
             () = ended.cancelled() => return,
         };
         if let Err(error) = produced {
-            tracing::error!(
-                reason = chain(&error),
-                "the producer inside ended; the stream goes on"
-            );
+            let reason = chain(&error);
+            tracing::error!(about, reason, "a producer inside ended; the stream goes on");
         }
-    };
+    });
     let streaming = async {
-        let streamed = run.epochs(&connections, config, Some(unread)).await;
+        let streamed = run.epochs(&connections, jobs).await;
         ended.cancel();
         streamed
     };
-    let (streamed, ()) = tokio::join!(streaming, producing);
+    let (streamed, _) = tokio::join!(streaming, join_all(producing));
     streamed
 }
 
+/// The producer of each job, ready to go on; `None` where a job has none.
+async fn feeds(
+    run: &Run<'_>,
+    servers: &Servers,
+    connections: &Connections,
+    identity: &str,
+) -> anyhow::Result<Vec<Option<Feed>>> {
+    let warehouse = crate::commands::warehouse(connections).await?;
+    let mut feeds = Vec::with_capacity(run.jobs.len());
+    let Some(kafka) = &connections.kafka else {
+        feeds.resize_with(run.jobs.len(), || None);
+        return Ok(feeds);
+    };
+    let place = Place {
+        project: &run.workspace.directory,
+        folder: servers.folder(),
+        warehouse: &warehouse,
+        identity,
+        brokers: &kafka.brokers,
+        rate: run.arguments.produce_rate,
+    };
+    for job in &run.jobs {
+        let reader = run.workspace.reader(&job.name);
+        feeds.push(Box::pin(Feed::prepare(job, &reader, &place)).await?);
+    }
+    Ok(feeds)
+}
+
 /// Says what runs where and how to ask it.
-fn announce(run: &Run<'_>, servers: &Servers, feed: Option<&Feed>) -> anyhow::Result<()> {
+fn announce(run: &Run<'_>, servers: &Servers, feeds: &[Option<Feed>]) {
     let printer = &run.workspace.printer;
     let connections = servers.connections();
     let mut lines = vec![format!(
@@ -120,32 +132,29 @@ fn announce(run: &Run<'_>, servers: &Servers, feed: Option<&Feed>) -> anyhow::Re
         "  lake       {}",
         servers.folder().join("lake").display()
     ));
-    match (&run.job.raw_store, &connections.mongo) {
-        (None, _) => {}
-        (Some(_), Some(mongo)) => lines.push(format!("  raw store  {}", mongo.url)),
-        (Some(_), None) => lines.push("  raw store  off: no mongod on the PATH".into()),
+    if run.jobs.iter().any(|job| job.raw_store.is_some()) {
+        lines.push(match &connections.mongo {
+            Some(mongo) => format!("  raw store  {}", mongo.url),
+            None => "  raw store  off: no mongod on the PATH".into(),
+        });
     }
-    if let Some(feed) = feed {
-        let rate = run.arguments.produce_rate.unwrap_or(USUAL_RATE);
-        let then = if run.arguments.once {
-            String::new()
+    for (job, feed) in run.jobs.iter().zip(feeds) {
+        let Some(feed) = feed else { continue };
+        let whose = if run.jobs.len() > 1 {
+            format!("{}: ", job.name)
         } else {
-            format!(", then {rate} a second")
+            String::new()
         };
+        lines.push(format!("  producer   {whose}{}", feed.about));
+    }
+    if let Some(first) = run.jobs.first() {
+        let schema = &first.schema;
         lines.push(format!(
-            "  producer   {} events at once{then}; seed {}, {} committed before",
-            grouped(FIRST_PART),
-            feed.seed,
-            grouped(feed.committed)
+            "  ask        factmill sql \"select count(*) from {schema}.…\""
         ));
     }
-    lines.push(format!(
-        "  ask        factmill sql \"select count(*) from {}.…\"",
-        run.job.schema
-    ));
     lines.push(format!("             {}", servers.psql()));
     for line in lines {
         printer.note(line);
     }
-    Ok(())
 }

@@ -1,0 +1,164 @@
+//! What else is made of a file of payments: the cleaned rows as CSV, and a scaler.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use polars::prelude::{
+    ChunkAgg, CsvWriter, DataFrame, IntoColumn, NamedFrom, PlSmallStr, SerWriter, Series,
+};
+
+use super::clean::{clean, payments};
+use super::error::PaymentsError;
+use super::pipeline::{Chunks, Next};
+use super::report::{PaymentsReport, RefusedRow};
+use super::rows::{RawChunk, Rows};
+use super::scaler::Scaler;
+use super::source::PaymentsSettings;
+
+/// What a chunk became, and what was refused of it.
+struct Done<T> {
+    result: T,
+    refused: Vec<RefusedRow>,
+    rows_read: usize,
+    bytes_read: u64,
+}
+
+/// Cleans the input of `settings` to a CSV file with the columns `row`, `description`, `amount`
+/// (scaled) and `amount_raw`; a null amount is an empty field. Rows keep their order.
+///
+/// It blocks until the end. State, seed and broken events play no part.
+///
+/// # Errors
+/// [`PaymentsError`]: the input, a column, or the scaler is missing or unreadable, or the output
+/// cannot be written; then what was written until then stays.
+pub fn clean_file(
+    settings: &PaymentsSettings,
+    output: &Path,
+) -> Result<PaymentsReport, PaymentsError> {
+    let failed = |source| PaymentsError::Output {
+        path: output.to_owned(),
+        source,
+    };
+    let scaler = Scaler::load(&settings.scaler)?;
+    let rows = Rows::open(&settings.input)?;
+    if is_same_file(&settings.input, output) {
+        return Err(PaymentsError::OutputIsInput {
+            path: output.to_owned(),
+        });
+    }
+    let mut file = File::create(output).map_err(failed)?;
+    file.write_all(b"row,description,amount,amount_raw\n")
+        .map_err(failed)?;
+    let write = move |chunk| cleaned_csv(chunk, &scaler);
+    let report = each_chunk(settings, rows, write, |csv: Vec<u8>| {
+        file.write_all(&csv).map_err(failed)
+    })?;
+    file.flush().map_err(failed)?;
+    Ok(report)
+}
+
+/// Writes the scaler of the amounts in the input of `settings` to `output`. Refused rows play no
+/// part, nor does the scaler that `settings` names.
+///
+/// # Errors
+/// [`PaymentsError`]: the input or a column is missing or unreadable, no row has an amount, or the
+/// output cannot be written.
+pub fn fit(
+    settings: &PaymentsSettings,
+    output: &Path,
+) -> Result<(Scaler, PaymentsReport), PaymentsError> {
+    let rows = Rows::open(&settings.input)?;
+    let mut range: Option<(f64, f64)> = None;
+    let report = each_chunk(settings, rows, amount_range, |of_chunk| {
+        range = match (range, of_chunk) {
+            (Some((least, greatest)), Some((min, max))) => {
+                Some((f64::min(least, min), f64::max(greatest, max)))
+            }
+            (range, of_chunk) => range.or(of_chunk),
+        };
+        Ok(())
+    })?;
+    let Some((least, greatest)) = range else {
+        return Err(PaymentsError::NothingToFit {
+            path: settings.input.clone(),
+        });
+    };
+    let scaler = Scaler::new(least, greatest).map_err(|source| PaymentsError::Scaler {
+        path: output.to_owned(),
+        source,
+    })?;
+    scaler.save(output)?;
+    Ok((scaler, report))
+}
+
+/// Does `work` on every chunk, side by side, and gives the results to `take` in their order.
+fn each_chunk<T: Send + 'static>(
+    settings: &PaymentsSettings,
+    rows: Rows,
+    work: impl Fn(RawChunk) -> Result<(T, Vec<RefusedRow>), PaymentsError> + Send + Sync + 'static,
+    mut take: impl FnMut(T) -> Result<(), PaymentsError>,
+) -> Result<PaymentsReport, PaymentsError> {
+    let chunks = Chunks::start(rows, settings.work(0), move |chunk| {
+        let (rows_read, bytes_read) = (chunk.rows_read(), chunk.bytes_read);
+        let (result, refused) = work(chunk)?;
+        Ok(Done {
+            result,
+            refused,
+            rows_read,
+            bytes_read,
+        })
+    });
+    let mut report = PaymentsReport::default();
+    while let Next::Chunk(done) = chunks.next()? {
+        report.add(done.rows_read, done.refused, done.bytes_read);
+        take(done.result)?;
+    }
+    report.bytes_in_all = report.bytes_read;
+    Ok(report)
+}
+
+fn cleaned_csv(
+    chunk: RawChunk,
+    scaler: &Scaler,
+) -> Result<(Vec<u8>, Vec<RefusedRow>), PaymentsError> {
+    let (payments, refused) = payments(chunk)?;
+    let named = |name| PlSmallStr::from_static(name);
+    let columns = vec![
+        Series::new(named("row"), &payments.rows).into_column(),
+        clean(&payments.description)
+            .with_name(named("description"))
+            .into_column(),
+        scaler
+            .scale(&payments.amount)
+            .with_name(named("amount"))
+            .into_column(),
+        payments
+            .amount_raw
+            .with_name(named("amount_raw"))
+            .into_column(),
+    ];
+    let mut frame = DataFrame::new_infer_height(columns)?;
+    let mut csv = Vec::new();
+    CsvWriter::new(&mut csv)
+        .include_header(false)
+        .n_threads(1)
+        .finish(&mut frame)?;
+    Ok((csv, refused))
+}
+
+type Range = Option<(f64, f64)>;
+
+fn amount_range(chunk: RawChunk) -> Result<(Range, Vec<RefusedRow>), PaymentsError> {
+    let (payments, refused) = payments(chunk)?;
+    let range = payments.amount.min().zip(payments.amount.max());
+    Ok((range, refused))
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        // What is not there yet is no input.
+        _ => false,
+    }
+}
