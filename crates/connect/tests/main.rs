@@ -6,8 +6,11 @@
 )]
 
 mod files;
+mod formats;
 mod http;
 mod kafka;
 mod lake;
+mod mongo;
+mod positions;
 mod postgres;
 mod raw_store;

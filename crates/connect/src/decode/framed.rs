@@ -8,8 +8,8 @@ use factmill_core::dead_letter::Reason;
 use factmill_core::records::Pulled;
 use factmill_core::source::{BoxedError, boxed};
 
-use super::contract::whole_record;
 use super::fault::Rejection;
+use super::record::whole_record;
 use crate::registry::{RegisteredSchema, Registry, framed};
 
 /// How long an id that the registry does not have is not asked for again.
@@ -19,6 +19,8 @@ const ABSENT: Duration = Duration::from_secs(30);
 pub(super) struct Schemas<T> {
     registry: Arc<Registry>,
     compile: fn(&RegisteredSchema) -> Result<T, String>,
+    /// Keys are decoded too.
+    keyed: bool,
     known: RwLock<HashMap<u32, Known<T>>>,
 }
 
@@ -33,10 +35,12 @@ impl<T> Schemas<T> {
     pub(super) fn new(
         registry: Arc<Registry>,
         compile: fn(&RegisteredSchema) -> Result<T, String>,
+        keyed: bool,
     ) -> Self {
         Self {
             registry,
             compile,
+            keyed,
             known: RwLock::default(),
         }
     }
@@ -67,11 +71,12 @@ impl<T> Schemas<T> {
 
     fn unknown(&self, pulled: &Pulled) -> Vec<u32> {
         let records = &pulled.records;
-        // a record that deletes is read from its key
-        let parts = [&records.payloads, &records.keys].into_iter();
-        let parts = parts.flat_map(|part| (0..part.len()).filter_map(|index| part.get(index)));
-        let ids = parts.filter_map(|bytes| Some(framed(bytes)?.0));
-        let ids: HashSet<u32> = ids.collect();
+        let id = |bytes: Option<&[u8]>| Some(framed(bytes?)?.0);
+        let of_payloads = (0..records.len()).filter_map(|at| id(records.payloads.get(at)));
+        let mut ids: HashSet<u32> = of_payloads.collect();
+        if self.keyed {
+            ids.extend((0..records.len()).filter_map(|at| id(records.keys.get(at))));
+        }
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let is_unknown = |id: &u32| match known.get(id) {
             None => true,

@@ -29,10 +29,6 @@
 //! object the last counts. Undeclared fields are passed over and counted. White space around the
 //! document is allowed, anything else after it makes the record `malformed`.
 //!
-//! # BSON
-//!
-//! The same contract over one BSON document; its types are in [`bson`].
-//!
 //! # Columns that come from the record
 //!
 //! | origin | declared as |
@@ -47,7 +43,6 @@ mod avro;
 pub(crate) mod bson;
 mod buffers;
 mod column;
-mod contract;
 pub mod csv;
 mod envelope;
 mod fault;
@@ -62,6 +57,7 @@ mod protobuf;
 mod record;
 pub(crate) mod scan;
 mod time;
+mod transcode;
 pub(crate) mod write;
 
 #[cfg(test)]
@@ -85,7 +81,8 @@ use crate::registry::Registry;
 use avro::Avro;
 use envelope::Envelope;
 use protobuf::Protobuf;
-use record::{Plain, RecordDecoder};
+use record::RecordDecoder;
+use transcode::Plain;
 
 /// Turns pulled records into columns.
 #[async_trait]
@@ -194,21 +191,19 @@ pub fn decoder_with(
         let registry = options.registry.clone();
         registry.ok_or(DecoderError::NoRegistry { format })
     };
-    let json = json::read_document;
     Ok(match format {
-        Format::Json => Box::new(RecordDecoder::new(schema, Plain, json)?),
-        Format::Bson => Box::new(RecordDecoder::new(schema, Plain, bson::read_document)?),
-        Format::Avro => Box::new(RecordDecoder::new(schema, Avro::new(registry()?), json)?),
-        Format::Protobuf => Box::new(RecordDecoder::new(
-            schema,
-            Protobuf::new(registry()?),
-            json,
-        )?),
-        Format::Debezium => Box::new(RecordDecoder::new(schema, Envelope(Plain), json)?),
-        Format::DebeziumAvro => {
-            let changes = Envelope(Avro::new(registry()?));
-            Box::new(RecordDecoder::new(schema, changes, json)?)
+        Format::Json => Box::new(RecordDecoder::new(schema, json::read_document)?),
+        Format::Bson => Box::new(RecordDecoder::new(schema, bson::read_document)?),
+        Format::Csv => Box::new(csv::decoder(schema, options.csv)?),
+        Format::Avro => {
+            let avro = Avro::new(registry()?, schema.is_keyed());
+            Box::new(RecordDecoder::of_json(schema, avro)?)
         }
-        Format::Csv => Box::new(csv::CsvDecoder::new(schema, options.csv)?),
+        Format::Protobuf => Box::new(RecordDecoder::of_json(schema, Protobuf::new(registry()?))?),
+        Format::Debezium => Box::new(RecordDecoder::of_json(schema, Envelope(Plain))?),
+        Format::DebeziumAvro => {
+            let avro = Avro::new(registry()?, schema.is_keyed());
+            Box::new(RecordDecoder::of_json(schema, Envelope(avro))?)
+        }
     })
 }

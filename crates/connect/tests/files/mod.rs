@@ -17,7 +17,7 @@ use factmill_core::position::SourceName;
 use factmill_core::source::{Pull, Source};
 use tempfile::TempDir;
 
-use crate::kafka::positions::MemoryPositions;
+use crate::positions::MemoryPositions;
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -2,7 +2,7 @@
 
 mod hostile;
 mod poll;
-mod server;
+pub(crate) mod server;
 mod stream;
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use factmill_core::error::ErrorKind;
 use factmill_core::position::SourceName;
 use factmill_core::source::{BoxedError, Pull, Source};
 
-use crate::kafka::positions::MemoryPositions;
+use crate::positions::MemoryPositions;
 use server::Server;
 
 /// Longer than anything here takes on a busy machine.

@@ -17,21 +17,21 @@ use tokio::task::JoinHandle;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// Path and query.
-    pub(super) path: String,
+    pub(crate) path: String,
     headers: axum::http::HeaderMap,
-    pub(super) body: String,
+    pub(crate) body: String,
 }
 
 impl Asked {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 }
 
 /// Ends with the test.
-pub(super) struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     task: JoinHandle<()>,
@@ -39,7 +39,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Answers the n-th request, counted from 0, by `answer`.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         answer: impl Fn(usize, &Asked) -> Response + Clone + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -73,15 +73,15 @@ impl Server {
         }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
-    pub(super) fn paths(&self) -> Vec<String> {
+    pub(crate) fn paths(&self) -> Vec<String> {
         self.asked().into_iter().map(|asked| asked.path).collect()
     }
 }
@@ -92,27 +92,27 @@ impl Drop for Server {
     }
 }
 
-pub(super) fn ok(body: &str) -> Response {
+pub(crate) fn ok(body: &str) -> Response {
     Response::new(Body::from(body.to_owned()))
 }
 
-pub(super) fn status(code: u16) -> Response {
+pub(crate) fn status(code: u16) -> Response {
     let mut response = ok("no");
     *response.status_mut() = code.try_into().unwrap();
     response
 }
 
-pub(super) fn with_header(mut response: Response, name: &'static str, value: &str) -> Response {
+pub(crate) fn with_header(mut response: Response, name: &'static str, value: &str) -> Response {
     response.headers_mut().insert(name, value.parse().unwrap());
     response
 }
 
-pub(super) fn events(response: Response) -> Response {
+pub(crate) fn events(response: Response) -> Response {
     with_header(response, CONTENT_TYPE.as_str(), "text/event-stream")
 }
 
 /// A body that breaks off behind `text`: the connection is closed in the middle of it.
-pub(super) fn broken(text: &str) -> Response {
+pub(crate) fn broken(text: &str) -> Response {
     let pieces = [Ok(text.to_owned()), Err(std::io::Error::other("cut"))];
     // the first piece is sent before the second one is looked at
     let stream = futures::stream::iter(pieces).then(|piece| async {
@@ -123,7 +123,7 @@ pub(super) fn broken(text: &str) -> Response {
 }
 
 /// A body that repeats `text` for ever, with a pause between.
-pub(super) fn endless(text: &'static str, pause: Duration) -> Response {
+pub(crate) fn endless(text: &'static str, pause: Duration) -> Response {
     let stream = futures::stream::unfold((), move |()| async move {
         tokio::time::sleep(pause).await;
         Some((Ok::<_, Infallible>(text), ()))
@@ -132,7 +132,7 @@ pub(super) fn endless(text: &'static str, pause: Duration) -> Response {
 }
 
 /// A body that stays open and holds what the test sends.
-pub(super) fn open() -> (mpsc::UnboundedSender<String>, Response) {
+pub(crate) fn open() -> (mpsc::UnboundedSender<String>, Response) {
     let (sender, receiver) = mpsc::unbounded_channel::<String>();
     let stream = futures::stream::unfold(receiver, |mut receiver| async move {
         let text = receiver.recv().await?;

@@ -5,8 +5,8 @@ use arrow::datatypes::i256;
 use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Timelike};
 use factmill_core::dead_letter::Reason;
 
-use super::super::contract::whole_record;
 use super::super::fault::Rejection;
+use super::super::record::whole_record;
 use super::super::scan::MAX_DEPTH;
 use super::super::write;
 use super::schema::{Node, NodeId, Schema, Unit};

@@ -33,7 +33,7 @@ use factmill_core::source::BoxedError;
 
 use super::fault::Rejection;
 use super::framed::Schemas;
-use super::record::Transcode;
+use super::transcode::Transcode;
 use crate::registry::{RegisteredSchema, Registry, SchemaKind};
 use schema::Schema;
 
@@ -43,9 +43,9 @@ pub(super) struct Avro {
 }
 
 impl Avro {
-    pub(super) fn new(registry: Arc<Registry>) -> Self {
+    pub(super) fn new(registry: Arc<Registry>, keyed: bool) -> Self {
         Self {
-            schemas: Schemas::new(registry, compile),
+            schemas: Schemas::new(registry, compile, keyed),
         }
     }
 }
@@ -59,8 +59,10 @@ fn compile(schema: &RegisteredSchema) -> Result<Schema, String> {
 
 #[async_trait]
 impl Transcode for Avro {
-    fn document<'p>(
+    fn json<'p>(
         &self,
+        _pulled: &Pulled,
+        _index: usize,
         payload: &'p [u8],
         buffer: &'p mut Vec<u8>,
     ) -> Result<Option<&'p [u8]>, Rejection> {
@@ -69,7 +71,11 @@ impl Transcode for Avro {
         Ok(Some(buffer))
     }
 
+    /// A key may be Avro too, or JSON.
     fn key<'p>(&self, key: &'p [u8], buffer: &'p mut Vec<u8>) -> Result<&'p [u8], Rejection> {
+        if key.first() != Some(&0) {
+            return Ok(key);
+        }
         let (schema, message) = self.schemas.of(key)?;
         message::write_json(&schema, message, buffer)?;
         Ok(buffer)

@@ -39,6 +39,7 @@ fn schema(columns: impl IntoIterator<Item = SourceColumn>) -> SourceSchema {
         columns: columns.into_iter().collect(),
         event_time: None,
         time_zone: "Europe/Paris".into(),
+        key: Vec::new(),
     }
 }
 
@@ -411,6 +412,33 @@ fn the_contract_is_held() {
     );
     let provenance = decoded.rows.column_by_name("_factmill_topic").unwrap();
     assert_eq!(shown(provenance), ["shop.orders", "shop.orders"]);
+}
+
+#[test]
+fn a_record_without_payload_deletes_the_key_that_is_bson_too() {
+    let keyed = SourceSchema {
+        key: vec!["_id".into()],
+        ..schema([column("_id", "text"), column("city", "text")])
+    };
+    let id = ObjectId::from_bytes([1; 12]);
+    let whole = bytes(&doc! { "_id": id, "city": "Lyon" });
+    let mut pulled = pulled([&whole[..], &[]]);
+    pulled.records.keys = factmill_core::records::ByteColumn::default();
+    let key = bytes(&doc! { "_id": id });
+    pulled.records.keys.push(Some(&key));
+    pulled.records.keys.push(Some(&key));
+    let decoded = decoder(Format::Bson, &keyed)
+        .unwrap()
+        .decode(&SourceName::new("shop", "orders"), &pulled);
+    assert!(
+        decoded.dead_letters.is_empty(),
+        "{:?}",
+        decoded.dead_letters
+    );
+    let hex = "01".repeat(12);
+    assert_eq!(shown(decoded.rows.column(0)), [hex.clone(), hex]);
+    assert_eq!(shown(decoded.rows.column(1)), ["Lyon", "null"]);
+    assert_eq!(shown(decoded.rows.column(6)), ["false", "true"]);
 }
 
 #[test]

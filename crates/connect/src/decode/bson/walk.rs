@@ -145,9 +145,9 @@ impl<'a> Element<'a> {
     /// An `int32`, `int64`, date or timestamp as its bits.
     #[inline]
     pub(crate) fn integer(&self) -> i64 {
-        match self.value {
-            &[a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
-            &[a, b, c, d, e, f, g, h] => i64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        match *self.value {
+            [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
+            [a, b, c, d, e, f, g, h] => i64::from_le_bytes([a, b, c, d, e, f, g, h]),
             _ => 0,
         }
     }

@@ -18,49 +18,41 @@ use factmill_core::records::Pulled;
 use factmill_core::source::BoxedError;
 
 use super::column::kind_name;
-use super::contract::whole_record;
 use super::fault::Rejection;
-use super::record::Transcode;
+use super::record::whole_record;
 use super::scan::{Broken, Scanner};
+use super::transcode::Transcode;
 
 /// Looks into the envelope that another format says in JSON.
 pub(super) struct Envelope<T>(pub(super) T);
 
 #[async_trait]
 impl<T: Transcode> Transcode for Envelope<T> {
-    fn document<'p>(
+    fn json<'p>(
         &self,
+        pulled: &Pulled,
+        index: usize,
         payload: &'p [u8],
         buffer: &'p mut Vec<u8>,
     ) -> Result<Option<&'p [u8]>, Rejection> {
-        match self.0.document(payload, buffer)? {
+        match self.0.json(pulled, index, payload, buffer)? {
             Some(json) => row(json),
             None => Ok(None),
         }
     }
 
     fn key<'p>(&self, key: &'p [u8], buffer: &'p mut Vec<u8>) -> Result<&'p [u8], Rejection> {
-        let key = self.0.key(key, buffer)?;
-        Ok(unwrapped(key))
+        let json = self.0.key(key, buffer)?;
+        // what is no text is told where it is read
+        let Ok(text) = std::str::from_utf8(json) else {
+            return Ok(json);
+        };
+        let payload = Members::read(text)?.payload;
+        Ok(payload.map_or(json, |payload| text[payload].as_bytes()))
     }
 
     async fn prepare(&self, pulled: &Pulled) -> Result<(), BoxedError> {
         self.0.prepare(pulled).await
-    }
-}
-
-/// The key inside the converter's outer object with `schema` and `payload`, where there is one.
-fn unwrapped(key: &[u8]) -> &[u8] {
-    let Ok(text) = std::str::from_utf8(key) else {
-        return key;
-    };
-    match Members::read(text) {
-        Ok(Members {
-            payload: Some(payload),
-            ..
-        }) if text[payload.clone()].starts_with('{') => text[payload].as_bytes(),
-        // what is wrong with it, its decoder says
-        _ => key,
     }
 }
 

@@ -17,10 +17,10 @@ use factmill_core::source::BoxedError;
 use prost_reflect::{DynamicMessage, FileDescriptor, MessageDescriptor, SerializeOptions};
 use protox::file::{File, FileResolver, GoogleFileResolver};
 
-use super::contract::whole_record;
 use super::fault::Rejection;
 use super::framed::Schemas;
-use super::record::Transcode;
+use super::record::whole_record;
+use super::transcode::Transcode;
 use crate::registry::{RegisteredSchema, Registry, SchemaKind};
 
 /// What the registry's schema itself is called while it is compiled.
@@ -37,7 +37,7 @@ pub(super) struct Protobuf {
 impl Protobuf {
     pub(super) fn new(registry: Arc<Registry>) -> Self {
         Self {
-            schemas: Schemas::new(registry, compile),
+            schemas: Schemas::new(registry, compile, false),
         }
     }
 }
@@ -83,8 +83,10 @@ fn compile(schema: &RegisteredSchema) -> Result<FileDescriptor, String> {
 
 #[async_trait]
 impl Transcode for Protobuf {
-    fn document<'p>(
+    fn json<'p>(
         &self,
+        _pulled: &Pulled,
+        _index: usize,
         payload: &'p [u8],
         buffer: &'p mut Vec<u8>,
     ) -> Result<Option<&'p [u8]>, Rejection> {

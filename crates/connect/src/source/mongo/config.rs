@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use mongodb::bson::Document;
 
+use super::error::MongoSourceError;
+
 /// What is read.
 #[derive(Debug, Clone)]
 pub struct MongoRead {
@@ -21,6 +23,33 @@ pub struct MongoRead {
     pub pipeline: Vec<Document>,
     /// Whether to end at what was there at the start.
     pub bounded: bool,
+}
+
+impl MongoRead {
+    /// A projection as a project declares it, one JSON object.
+    ///
+    /// # Errors
+    /// [`MongoSourceError::Json`].
+    pub fn projection_of(json: &str) -> Result<Document, MongoSourceError> {
+        serde_json::from_str(json).map_err(|source| MongoSourceError::Json {
+            what: "projection",
+            expected: "an object such as `{\"city\": 1}`",
+            source,
+        })
+    }
+
+    /// A pipeline as a project declares it, a JSON array of stages; values that JSON has no type for
+    /// are written as in MongoDB's extended JSON.
+    ///
+    /// # Errors
+    /// [`MongoSourceError::Json`].
+    pub fn pipeline_of(json: &str) -> Result<Vec<Document>, MongoSourceError> {
+        serde_json::from_str(json).map_err(|source| MongoSourceError::Json {
+            what: "pipeline",
+            expected: "an array such as `[{\"$match\": {\"city\": \"Lyon\"}}]`",
+            source,
+        })
+    }
 }
 
 /// How a collection is followed.
@@ -74,5 +103,28 @@ impl Poll {
                  they were read are not seen, nor ones added below an offset already read"
             ),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+    use mongodb::bson::{doc, oid::ObjectId};
+
+    #[test]
+    fn stages_are_written_in_json() {
+        let json = r#"[{"$match":{"shop":{"$oid":"010101010101010101010101"}}},{"$limit":5}]"#;
+        let shop = ObjectId::from_bytes([1; 12]);
+        assert_eq!(
+            MongoRead::pipeline_of(json).unwrap(),
+            [doc! { "$match": { "shop": shop } }, doc! { "$limit": 5 }]
+        );
+        assert_eq!(
+            MongoRead::projection_of(r#"{"city":1}"#).unwrap(),
+            doc! { "city": 1 }
+        );
+        let error = MongoRead::projection_of("city").unwrap_err();
+        assert!(error.to_string().contains("projection"), "{error}");
     }
 }

@@ -71,6 +71,16 @@ pub enum MongoSourceError {
         /// `database.collection`.
         namespace: String,
     },
+    /// A declared pipeline or projection in another form.
+    #[error("the {what} of a collection cannot be read; expected {expected}")]
+    Json {
+        /// Which of them.
+        what: &'static str,
+        /// Its form.
+        expected: &'static str,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
     /// The server refuses the declared pipeline or projection.
     #[error("MongoDB refuses the pipeline or projection of source {namespace}")]
     Declared {
@@ -130,6 +140,7 @@ impl Classified for MongoSourceError {
             | Self::NoCollection { .. }
             | Self::NoChangeStreams { .. }
             | Self::PipelineOfChanges { .. }
+            | Self::Json { .. }
             | Self::Declared { .. }
             | Self::NoField { .. } => ErrorKind::Configuration,
             Self::Unreachable { .. } => ErrorKind::Unreachable,

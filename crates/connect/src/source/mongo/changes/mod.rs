@@ -51,7 +51,7 @@ pub(super) struct ChangesReader {
 
 enum Phase {
     Unsought,
-    Snapshot(Snapshot, Resume),
+    Snapshot(Box<Snapshot>, Resume),
     Events(Box<Events>),
 }
 
@@ -74,7 +74,7 @@ impl ChangesReader {
             self.open_stream(resume).await?
         } else {
             let snapshot = Snapshot::read(&self.connection, self.projection.clone(), ranges);
-            Phase::Snapshot(snapshot, resume)
+            Phase::Snapshot(Box::new(snapshot), resume)
         };
         Ok(())
     }

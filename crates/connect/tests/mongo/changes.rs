@@ -1,0 +1,259 @@
+//! A snapshot and the changes behind it.
+
+use super::*;
+use factmill_core::source::Classified;
+use mongodb::bson::{Bson, doc};
+
+fn orders(range: std::ops::Range<i32>) -> Vec<Document> {
+    range
+        .map(|id| doc! { "_id": id, "city": "Lyon", "version": 0 })
+        .collect()
+}
+
+/// Inserts, updates, replaces and deletes, one after the other.
+async fn change(collection: Collection<Document>, steps: std::ops::Range<i32>) {
+    for step in steps {
+        let id = doc! { "_id": step * 7 % 600 };
+        match step % 5 {
+            0 => {
+                let new = doc! { "_id": 10_000 + step, "city": "Nice", "version": step };
+                collection.insert_one(new).await.unwrap();
+            }
+            1 => {
+                collection.delete_one(id).await.unwrap();
+            }
+            2 => {
+                let whole = doc! { "city": "Brest", "version": step };
+                collection.replace_one(id, whole).await.unwrap();
+            }
+            _ => {
+                let set = doc! { "$set": { "version": step } };
+                collection.update_one(id, set).await.unwrap();
+            }
+        }
+    }
+}
+
+/// Reads and commits until the records, applied by key, make what the collection holds.
+async fn follow(world: &World<'_>, source: &mut MongoSource, state: &mut State, offset: &mut i64) {
+    let held = world.held().await;
+    while *state != held {
+        let pull = next(source).await;
+        for &next in &pull.pulled.records.offsets {
+            assert_eq!(next, *offset, "offsets have no gap");
+            *offset += 1;
+        }
+        world.positions.commit(&pull.intervals).unwrap();
+        apply(state, &pull);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_under_changes_ends_equal_to_the_collection() {
+    let mongo = Mongo::shared_with_changes().await.unwrap();
+    let world = World::new(mongo, "orders").await;
+    world.collection.insert_many(orders(0..600)).await.unwrap();
+    let mut source = world.start(world.read(Mode::Changes)).await;
+    assert_eq!(source.cannot_see, None);
+    let changes = tokio::spawn(change(world.collection.clone(), 0..300));
+    let (mut state, mut offset) = (State::new(), 0);
+    for _ in 0..5 {
+        let pull = next(&mut source).await;
+        world.positions.commit(&pull.intervals).unwrap();
+        offset += pull.pulled.records.len() as i64;
+        apply(&mut state, &pull);
+    }
+    changes.await.unwrap();
+    follow(&world, &mut source, &mut state, &mut offset).await;
+    // and the changes after it
+    change(world.collection.clone(), 300..400).await;
+    follow(&world, &mut source, &mut state, &mut offset).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_in_the_snapshot_reads_nothing_of_it_again() {
+    let mongo = Mongo::shared_with_changes().await.unwrap();
+    let world = World::new(mongo, "orders").await;
+    world.collection.insert_many(orders(0..500)).await.unwrap();
+    let mut source = world.start(world.read(Mode::Changes)).await;
+    let mut state = State::new();
+    for _ in 0..4 {
+        let pull = next(&mut source).await;
+        world.positions.commit(&pull.intervals).unwrap();
+        apply(&mut state, &pull);
+    }
+    let mut offset = state.len() as i64;
+    assert_eq!(offset, 200, "four pulls of the snapshot");
+    // read, but not committed
+    next(&mut source).await;
+    drop(source);
+    change(world.collection.clone(), 0..100).await;
+
+    let mut source = world.start(world.read(Mode::Changes)).await;
+    let first = next(&mut source).await;
+    for (key, _) in records(&first) {
+        assert!(!state.contains_key(&key), "{key} was committed before");
+    }
+    assert_eq!(first.pulled.records.offsets[0], offset);
+    world.positions.commit(&first.intervals).unwrap();
+    offset += first.pulled.records.len() as i64;
+    apply(&mut state, &first);
+    follow(&world, &mut source, &mut state, &mut offset).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_collection_is_read_in_ranges_that_go_on_where_they_were() {
+    let mongo = Mongo::shared_with_changes().await.unwrap();
+    let mut world = World::new(mongo, "orders").await;
+    world.max_rows = 3_000;
+    for start in 0..6 {
+        let part = orders(start * 5_000..(start + 1) * 5_000);
+        world.collection.insert_many(part).await.unwrap();
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    let mut source = world.start(world.read(Mode::Changes)).await;
+    let mut pulls = 0;
+    while seen.len() < 30_000 {
+        let pull = next(&mut source).await;
+        world.positions.commit(&pull.intervals).unwrap();
+        for (key, _) in records(&pull) {
+            assert!(seen.insert(key), "a document came twice");
+        }
+        pulls += 1;
+        if pulls == 4 {
+            source = world.start(world.read(Mode::Changes)).await;
+        }
+    }
+    assert_eq!(seen.len(), 30_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_many_types_are_all_read() {
+    let mongo = Mongo::shared_with_changes().await.unwrap();
+    let world = World::new(mongo, "orders").await;
+    let ids: [Bson; 6] = [
+        1.into(),
+        2.5.into(),
+        "text".into(),
+        mongodb::bson::oid::ObjectId::from_bytes([7; 12]).into(),
+        true.into(),
+        mongodb::bson::DateTime::from_millis(5).into(),
+    ];
+    let documents = ids.map(|id| doc! { "_id": id });
+    world.collection.insert_many(documents).await.unwrap();
+    let mut source = world.start(world.read(Mode::Changes)).await;
+    follow(&world, &mut source, &mut State::new(), &mut 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bounded_read_ends_and_the_next_one_goes_on() {
+    let mongo = Mongo::shared_with_changes().await.unwrap();
+    let world = World::new(mongo, "we\"ird 'é; drop").await;
+    world.collection.insert_many(orders(0..120)).await.unwrap();
+    let bounded = || MongoRead {
+        bounded: true,
+        ..world.read(Mode::Changes)
+    };
+    let mut state = State::new();
+    let pulls = to_end(&world, &mut world.start(bounded()).await).await;
+    pulls.iter().for_each(|pull| apply(&mut state, pull));
+    assert_eq!(state, world.held().await);
+
+    change(world.collection.clone(), 0..20).await;
+    let pulls = to_end(&world, &mut world.start(bounded()).await).await;
+    pulls.iter().for_each(|pull| apply(&mut state, pull));
+    assert_eq!(state, world.held().await);
+    let again: usize = pulls.iter().map(|pull| pull.pulled.records.len()).sum();
+    assert!(again < 120, "only changes, not the snapshot: {again}");
+
+    let pulls = to_end(&world, &mut world.start(bounded()).await).await;
+    let rest: usize = pulls.iter().map(|pull| pull.pulled.records.len()).sum();
+    assert_eq!(rest, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rewind_begins_again_at_the_stored_position() {
+    let mongo = Mongo::shared_with_changes().await.unwrap();
+    let world = World::new(mongo, "orders").await;
+    world.collection.insert_many(orders(0..100)).await.unwrap();
+    let mut source = world.start(world.read(Mode::Changes)).await;
+    let first = next(&mut source).await;
+    world.positions.commit(&first.intervals).unwrap();
+    let lost = next(&mut source).await;
+    source.source.rewind().await.unwrap();
+    let again = next(&mut source).await;
+    assert_eq!(records(&again), records(&lost));
+    assert_eq!(again.intervals[0].from(), Some(first.intervals[0].to()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_of_another_server_is_a_gap() {
+    let mongo = Mongo::shared_with_changes().await.unwrap();
+    let mut world = World::new(mongo, "orders").await;
+    world.collection.insert_many(orders(0..10)).await.unwrap();
+    let mut source = world.start(world.read(Mode::Changes)).await;
+    let pull = next(&mut source).await;
+    world.positions.commit(&pull.intervals).unwrap();
+    drop(source);
+
+    let other = Mongo::start_with_changes().await.unwrap();
+    let namespace = world.collection.namespace();
+    let client = other.connect().await.unwrap();
+    world.collection = client.database(&namespace.db).collection(&namespace.coll);
+    world.collection.insert_many(orders(0..10)).await.unwrap();
+    world.mongo = &other;
+    let mut source = world.start(world.read(Mode::Changes)).await;
+    assert_gap(&failure(&mut source).await, "this is another server");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_collection_is_a_gap() {
+    let mongo = Mongo::shared_with_changes().await.unwrap();
+    let world = World::new(mongo, "orders").await;
+    world.collection.insert_many(orders(0..10)).await.unwrap();
+    let mut source = world.start(world.read(Mode::Changes)).await;
+    follow(&world, &mut source, &mut State::new(), &mut 0).await;
+    world.collection.drop().await.unwrap();
+    assert_gap(&failure(&mut source).await, "was dropped");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collection_that_comes_later_is_waited_for_unless_the_read_is_bounded() {
+    let mongo = Mongo::shared_with_changes().await.unwrap();
+    let world = World::new(mongo, "orders").await;
+    let bounded = MongoRead {
+        bounded: true,
+        ..world.read(Mode::Changes)
+    };
+    let error = failure(&mut world.start(bounded).await).await;
+    assert_eq!(error.kind(), ErrorKind::Configuration, "{}", told(&error));
+    assert!(told(&error).contains("does not exist"), "{}", told(&error));
+
+    let mut source = world.start(world.read(Mode::Changes)).await;
+    world.collection.insert_many(orders(0..3)).await.unwrap();
+    follow(&world, &mut source, &mut State::new(), &mut 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_projection_is_done_by_the_server_and_a_pipeline_refused() {
+    let mongo = Mongo::shared_with_changes().await.unwrap();
+    let world = World::new(mongo, "orders").await;
+    world.collection.insert_many(orders(0..3)).await.unwrap();
+    let projected = MongoRead {
+        projection: Some(doc! { "city": 1, "_id": 0 }),
+        ..world.read(Mode::Changes)
+    };
+    let mut source = world.start(projected).await;
+    let wanted = |id: i32| (id.to_string(), Some(doc! { "_id": id, "city": "Lyon" }));
+    assert_eq!(
+        records(&next(&mut source).await),
+        [wanted(0), wanted(1), wanted(2)]
+    );
+
+    let piped = MongoRead {
+        pipeline: vec![doc! { "$match": { "city": "Lyon" } }],
+        ..world.read(Mode::Changes)
+    };
+    let error = world.try_start(piped).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
+}
