@@ -2,5 +2,6 @@
 //! the raw store.
 
 pub mod decode;
+pub mod registry;
 pub mod sink;
 pub mod source;

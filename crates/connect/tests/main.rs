@@ -5,9 +5,10 @@
     reason = "a failed unwrap is a failed test"
 )]
 
+mod files;
+mod http;
 mod kafka;
 mod lake;
 mod mongo;
-mod positions;
 mod postgres;
 mod raw_store;

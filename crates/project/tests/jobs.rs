@@ -33,7 +33,11 @@ fn a_job_has_defaults_for_all_but_sources_and_models() {
     let project = folder().with("jobs/j.yml", MINIMAL).load();
     let job: &Job = project.job("j").unwrap();
     assert_eq!(
-        (job.schema.as_str(), job.raw_store.clone(), job.producer.clone()),
+        (
+            job.schema.as_str(),
+            job.raw_store.clone(),
+            job.producer.clone()
+        ),
         ("j", None, None)
     );
     assert_eq!(job.lake, Lake { inline_rows: 1000 });

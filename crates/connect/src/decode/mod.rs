@@ -43,38 +43,62 @@
 //! | partition, offset | `smallint`, `integer`, `bigint` |
 //! | all headers | `json`, `text`: an array of `[name, value]`; a value that is not UTF-8 is written as `\x` and its hexadecimal digits |
 
+mod avro;
 pub(crate) mod bson;
 mod buffers;
 mod column;
+mod contract;
+pub mod csv;
+mod envelope;
 mod fault;
+mod framed;
 mod interval;
 mod json;
 mod leaf;
 mod number;
 mod object;
 mod origin;
+mod protobuf;
 mod record;
 pub(crate) mod scan;
 mod time;
+pub(crate) mod write;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
 use factmill_core::dead_letter::DeadLetter;
 use factmill_core::position::SourceName;
 use factmill_core::records::Pulled;
+use factmill_core::source::BoxedError;
 use factmill_core::source_schema::{ColumnOrigin, Format, SourceSchema};
 use factmill_core::types::DeclaredType;
 
 pub use fault::OTHER_FIELDS;
 
-use record::RecordDecoder;
+use crate::registry::Registry;
+use avro::Avro;
+use envelope::Envelope;
+use protobuf::Protobuf;
+use record::{Plain, RecordDecoder};
 
 /// Turns pulled records into columns.
+#[async_trait]
 pub trait Decoder: Send + Sync {
+    /// Fetches what these records need to be decoded and was not fetched before, such as the schemas
+    /// they were written by. Call it before [`Decoder::decode`], which blocks and asks nobody.
+    ///
+    /// # Errors
+    /// The service that has it does not answer, or refuses.
+    async fn prepare(&self, _pulled: &Pulled) -> Result<(), BoxedError> {
+        Ok(())
+    }
+
     /// Decodes every record of a pull: each is a row or a dead letter, both in pulled order.
     fn decode(&self, source: &SourceName, pulled: &Pulled) -> Decoded;
 }
@@ -119,6 +143,12 @@ pub enum DecoderError {
         /// The column.
         column: String,
     },
+    /// A format whose schemas are kept elsewhere.
+    #[error("format {format:?} needs a schema registry; name one in the profile")]
+    NoRegistry {
+        /// The format.
+        format: Format,
+    },
     /// An accepted value is not one of the column's type.
     #[error("accepted value `{value}` of column `{column}` is no {declared}: {detail}")]
     AcceptedValue {
@@ -133,13 +163,52 @@ pub enum DecoderError {
     },
 }
 
+/// What a format needs beyond the source's contract.
+#[derive(Debug, Clone, Default)]
+pub struct DecoderOptions {
+    /// How CSV is written.
+    pub csv: csv::Dialect,
+    /// Where the schemas of Avro and Protobuf are kept.
+    pub registry: Option<Arc<Registry>>,
+}
+
+/// A decoder of `format` with default options that holds records to `schema`.
+///
+/// # Errors
+/// [`DecoderError`] when the schema contradicts itself, or the format needs an option.
+pub fn decoder(format: Format, schema: &SourceSchema) -> Result<Box<dyn Decoder>, DecoderError> {
+    decoder_with(format, schema, &DecoderOptions::default())
+}
+
 /// A decoder of `format` that holds records to `schema`.
 ///
 /// # Errors
-/// [`DecoderError`] when the schema contradicts itself.
-pub fn decoder(format: Format, schema: &SourceSchema) -> Result<Box<dyn Decoder>, DecoderError> {
-    match format {
-        Format::Json => Ok(Box::new(RecordDecoder::new(schema, json::read_document)?)),
-        Format::Bson => Ok(Box::new(RecordDecoder::new(schema, bson::read_document)?)),
-    }
+/// [`DecoderError`] when the schema contradicts itself, or the format needs an option that is
+/// missing.
+pub fn decoder_with(
+    format: Format,
+    schema: &SourceSchema,
+    options: &DecoderOptions,
+) -> Result<Box<dyn Decoder>, DecoderError> {
+    let registry = || {
+        let registry = options.registry.clone();
+        registry.ok_or(DecoderError::NoRegistry { format })
+    };
+    let json = json::read_document;
+    Ok(match format {
+        Format::Json => Box::new(RecordDecoder::new(schema, Plain, json)?),
+        Format::Bson => Box::new(RecordDecoder::new(schema, Plain, bson::read_document)?),
+        Format::Avro => Box::new(RecordDecoder::new(schema, Avro::new(registry()?), json)?),
+        Format::Protobuf => Box::new(RecordDecoder::new(
+            schema,
+            Protobuf::new(registry()?),
+            json,
+        )?),
+        Format::Debezium => Box::new(RecordDecoder::new(schema, Envelope(Plain), json)?),
+        Format::DebeziumAvro => {
+            let changes = Envelope(Avro::new(registry()?));
+            Box::new(RecordDecoder::new(schema, changes, json)?)
+        }
+        Format::Csv => Box::new(csv::CsvDecoder::new(schema, options.csv)?),
+    })
 }

@@ -114,6 +114,15 @@ fn bytes(
     {
         return Ok(());
     }
+    bytes_of_text(column, declared, bytes)
+}
+
+/// Appends what bytes of plain text say in the column's type.
+pub(super) fn bytes_of_text(
+    column: &mut Column,
+    declared: &SourceColumn,
+    bytes: &[u8],
+) -> Result<(), Rejection> {
     match std::str::from_utf8(bytes) {
         Ok(value) => text(column, declared, value),
         Err(error) => Err(rejection(declared, Reason::InvalidUtf8, error.to_string())),

@@ -3,6 +3,7 @@
 mod faults;
 mod gaps;
 mod group;
+pub(crate) mod positions;
 mod reading;
 mod topic;
 
@@ -14,7 +15,7 @@ use factmill_core::epoch::Reader;
 use factmill_core::position::{Cursor, SourceName};
 use factmill_core::source::{Pull, Source};
 
-use crate::positions::MemoryPositions;
+use positions::MemoryPositions;
 use topic::Topic;
 
 /// Longer than anything here takes on a busy machine.

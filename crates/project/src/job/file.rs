@@ -174,7 +174,9 @@ impl SourceFile {
             self.files.is_some(),
         ];
         if kinds.iter().filter(|kind| **kind).count() != 1 {
-            return Err("a source is read from just one of `kafka`, `mongo`, `http`, `files`".into());
+            return Err(
+                "a source is read from just one of `kafka`, `mongo`, `http`, `files`".into(),
+            );
         }
         if let Some(kafka) = &self.kafka {
             return Ok(Origin::Kafka {
