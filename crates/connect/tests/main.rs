@@ -11,6 +11,5 @@ mod http;
 mod kafka;
 mod lake;
 mod mongo;
-mod positions;
 mod postgres;
 mod raw_store;

@@ -191,37 +191,34 @@ async fn documents_come_in_the_order_of_their_field() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn projection_and_pipeline_are_done_by_the_server() {
-    let world = World::new(Mongo::shared().await.unwrap(), "orders").await;
+    let mut world = World::new(Mongo::shared().await.unwrap(), "orders").await;
     let orders = (0..4)
         .map(|id| doc! { "_id": id, "city": if id % 2 == 0 { "Lyon" } else { "Nice" }, "x": 1 });
     world.collection.insert_many(orders).await.unwrap();
-    let bounded = || MongoRead {
+    let bounded = MongoRead {
         bounded: true,
         ..world.read(by_field("_id"))
     };
     let read = MongoRead {
         projection: Some(doc! { "city": 1 }),
         pipeline: vec![doc! { "$match": { "city": "Lyon" } }],
-        ..bounded()
+        ..bounded.clone()
     };
     let pulls = to_end(&world, &mut world.start(read).await).await;
     let lyon = |id: i32| (id.to_string(), Some(doc! { "_id": id, "city": "Lyon" }));
     assert_eq!(records(&pulls[0]), [lyon(0), lyon(2)]);
 
-    let world = World {
-        positions: Arc::default(),
-        ..world
-    };
+    world.positions = Arc::default();
     let wrong = MongoRead {
         pipeline: vec![doc! { "$noSuchStage": {} }],
-        ..bounded()
+        ..bounded.clone()
     };
     let error = failure(&mut world.start(wrong).await).await;
     assert_eq!(error.kind(), ErrorKind::Configuration, "{}", told(&error));
     let without = MongoRead {
         projection: Some(doc! { "x": 1 }),
         mode: by_field("city"),
-        ..bounded()
+        ..bounded
     };
     let error = failure(&mut world.start(without).await).await;
     assert_eq!(error.kind(), ErrorKind::Configuration, "{}", told(&error));

@@ -68,6 +68,7 @@ pub(super) async fn run(arguments: &StreamArgs, context: &Context) -> anyhow::Re
                 job,
                 kafka: kafka.clone(),
                 unread: None,
+                simulated: None,
             });
             run.epochs(&connections, jobs.collect()).await?;
         }
@@ -78,13 +79,13 @@ pub(super) async fn run(arguments: &StreamArgs, context: &Context) -> anyhow::Re
 
 /// The connections that these jobs use.
 fn needs(jobs: &[&Job]) -> Needs {
-    let reads_topic = |job: &&Job| {
-        let mut sources = job.sources.iter();
-        sources.any(|source| matches!(source.origin, Origin::Kafka { .. }))
-    };
+    let mut origins = jobs.iter().flat_map(|job| &job.sources);
+    let reads_collection = origins
+        .clone()
+        .any(|source| matches!(source.origin, Origin::Mongo(_)));
     Needs {
-        kafka: jobs.iter().any(reads_topic),
-        mongo: jobs.iter().any(|job| job.raw_store.is_some()),
+        kafka: origins.any(|source| source.origin.is_kafka()),
+        mongo: reads_collection || jobs.iter().any(|job| job.raw_store.is_some()),
         ..Needs::DATA
     }
 }
@@ -106,6 +107,8 @@ struct JobRun<'a> {
     kafka: Option<KafkaConfig>,
     /// Told how far is committed, where a producer waits for it.
     unread: Option<Arc<UnreadLimit>>,
+    /// What positions in simulated services belong to, where the job reads such.
+    simulated: Option<&'static str>,
 }
 
 impl Run<'_> {
@@ -195,7 +198,9 @@ impl Run<'_> {
                 .location()
                 .map_err(|error| Failure::usage(crate::failure::chain(&error)))?,
             mongo_url: connections.mongo.as_ref().map(|mongo| mongo.url.expose()),
+            registry: None,
             once: self.arguments.once,
+            simulated: run.simulated,
         };
         let mut job = tokio::select! {
             opened = Box::pin(stream::open(options)) => opened.map_err(open_failure)?,

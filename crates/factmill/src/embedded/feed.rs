@@ -46,6 +46,8 @@ pub(crate) struct Feed {
     pub(crate) about: String,
     /// Told how far is read.
     pub(crate) unread: Option<Arc<UnreadLimit>>,
+    /// What positions in the services belong to that are simulated here, whatever their address.
+    pub(crate) simulated: Option<&'static str>,
     events: Events,
 }
 
@@ -112,6 +114,7 @@ impl Feed {
                     shop.asks()
                 ),
                 unread: None,
+                simulated: None,
                 events: Events::Shop { shop, client },
             }));
         }
@@ -152,6 +155,7 @@ impl Feed {
         Ok(Some(Self {
             about: format!("{about}; {}", opened.about),
             unread: Some(unread),
+            simulated: None,
             events: Events::Source {
                 opened,
                 config,

@@ -15,6 +15,7 @@ mod open;
 mod pull;
 mod quarantine;
 mod rebuild;
+mod sources;
 mod transform;
 
 pub(crate) use observe::{EpochReport, Observer, Summary, Tally};

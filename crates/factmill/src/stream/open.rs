@@ -3,25 +3,25 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use factmill_connect::decode::{DecoderError, decoder};
+use factmill_connect::decode::{DecoderError, DecoderOptions, decoder_with};
+use factmill_connect::registry::Registry;
 use factmill_connect::sink::lake::{Lake, LakeError, LakeLocation, LakeTable};
 use factmill_connect::sink::postgres::{Swap, Warehouse, WarehouseConfig, WarehouseError};
 use factmill_connect::sink::raw_store::{RawStore, RawStoreError};
-use factmill_connect::source::kafka::{
-    self, KafkaConfig, KafkaRead, KafkaSource, KafkaSourceError,
-};
+use factmill_connect::source::kafka::KafkaConfig;
 use factmill_core::diagnostic::{Diagnostic, Diagnostics};
 use factmill_core::epoch::Reader;
 use factmill_core::error::ErrorKind;
 use factmill_core::source::Classified;
 use factmill_engine::{Memory, StreamPlan};
-use factmill_project::job::{Origin, Start};
+use factmill_project::job::{FileFormat, FilesOrigin, Origin};
 use factmill_project::{Job as JobFile, Project};
 
 use super::Job;
 use super::commit::Committer;
 use super::pull::Decoding;
 use super::rebuild::Rebuilds;
+use super::sources::{Opening, SourceError, dialect};
 use super::transform::Transformer;
 use crate::config::ConnectionUrl;
 use crate::lake_reader;
@@ -42,8 +42,12 @@ pub(crate) struct StreamOptions<'a> {
     pub(crate) lake: LakeLocation,
     /// Where raw documents go; `None` leaves them out.
     pub(crate) mongo_url: Option<&'a str>,
+    /// Where the schemas of Avro and Protobuf are kept.
+    pub(crate) registry: Option<Arc<Registry>>,
     /// Read to the end that each partition has at start.
     pub(crate) once: bool,
+    /// What positions in simulated services belong to, whatever their address; else `None`.
+    pub(crate) simulated: Option<&'a str>,
 }
 
 /// Why a job cannot start.
@@ -64,12 +68,9 @@ pub(crate) enum OpenError {
     /// The raw store.
     #[error(transparent)]
     RawStore(#[from] RawStoreError),
-    /// Kafka.
+    /// A source.
     #[error(transparent)]
-    Kafka(#[from] KafkaSourceError),
-    /// A topic without brokers.
-    #[error("job `{job}` reads a topic, and the profile has no `kafka`")]
-    NoBrokers { job: String },
+    Source(#[from] SourceError),
     /// A source's contract.
     #[error("source {source_name} cannot be decoded")]
     Decoder {
@@ -87,14 +88,12 @@ pub(crate) enum OpenError {
 impl Classified for OpenError {
     fn kind(&self) -> ErrorKind {
         let kind = match self {
-            Self::Project(_) | Self::Decoder { .. } | Self::NoBrokers { .. } => {
-                ErrorKind::Configuration
-            }
+            Self::Project(_) | Self::Decoder { .. } => ErrorKind::Configuration,
             Self::Warehouse(error) => error.kind(),
             Self::Lake(error) => error.kind(),
             Self::ReadLake(error) => error.kind(),
             Self::RawStore(error) => error.kind(),
-            Self::Kafka(error) => error.kind(),
+            Self::Source(error) => error.kind(),
             Self::Static { source, .. } => source.kind(),
         };
         // while a job starts, a service that does not answer is one that cannot be reached
@@ -135,7 +134,16 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
         _ => None,
     };
 
-    let positions = Arc::new(warehouse.positions_of(reader.clone()));
+    let opening = Opening {
+        directory: &project.dir,
+        kafka: options.kafka.as_ref(),
+        mongo_url: options.mongo_url,
+        reader: &reader,
+        positions: Arc::new(warehouse.positions_of(reader.clone())),
+        trigger: job.trigger,
+        once: options.once,
+        simulated: options.simulated,
+    };
     let mut sources = Vec::new();
     let mut lake_tables = HashMap::new();
     for declared in &job.sources {
@@ -149,28 +157,24 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
             columns: contract.schema.arrow_schema(),
         };
         lake_tables.insert(name.clone(), lake.ensure_table(&mut client, &table).await?);
-        let decoder =
-            decoder(declared.format, &contract.schema).map_err(|source| OpenError::Decoder {
-                source_name: name.to_string(),
-                source,
-            })?;
-        let Origin::Kafka { topic, start } = &declared.origin;
-        let kafka = options.kafka.as_ref();
-        let kafka = kafka.ok_or_else(|| OpenError::NoBrokers {
-            job: job.name.clone(),
-        })?;
-        let read = KafkaRead {
-            source: name.clone(),
-            topic: topic.clone(),
-            start: begin(*start),
-            reader: reader.clone(),
-            bounded: options.once,
-            max_rows: job.trigger.max_rows,
-            max_bytes: job.trigger.max_bytes,
-            max_wait: job.trigger.max_wait,
+        let mut decoding = DecoderOptions {
+            registry: options.registry.clone(),
+            ..DecoderOptions::default()
         };
+        if let Origin::Files(FilesOrigin {
+            format: FileFormat::Csv { delimiter },
+            ..
+        }) = declared.origin
+        {
+            decoding.csv = dialect(delimiter);
+        }
+        let decoder = decoder_with(declared.format, &contract.schema, &decoding);
+        let decoder = decoder.map_err(|source| OpenError::Decoder {
+            source_name: name.to_string(),
+            source,
+        })?;
         sources.push(Decoding {
-            source: Box::new(KafkaSource::start(kafka, read, positions.clone()).await?),
+            source: opening.open(declared).await?,
             decoder: decoder.into(),
         });
     }
@@ -221,12 +225,4 @@ async fn load_statics(
             })?;
     }
     Ok(())
-}
-
-fn begin(start: Start) -> kafka::Start {
-    match start {
-        Start::Earliest => kafka::Start::Earliest,
-        Start::Latest => kafka::Start::Latest,
-        Start::At(micros) => kafka::Start::At(micros),
-    }
 }

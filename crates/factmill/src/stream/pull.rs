@@ -150,6 +150,7 @@ async fn decode(
     under_way: Counted,
 ) -> Result<DecodedEpoch, BoxedError> {
     let (began, started_at) = (Instant::now(), Utc::now());
+    decoder.prepare(&pull.pulled).await?;
     let work = move || {
         let decoded = decoder.decode(&pull.source, &pull.pulled);
         (pull, decoded)

@@ -22,8 +22,9 @@ pub(super) async fn run(run: &Run<'_>, directory: &Path) -> anyhow::Result<()> {
     let sources = run.jobs.iter().flat_map(|job| &job.sources);
     let wanted = Wanted {
         topics: sources
-            .map(|source| match &source.origin {
-                Origin::Kafka { topic, .. } => topic.clone(),
+            .filter_map(|source| match &source.origin {
+                Origin::Kafka { topic, .. } => Some(topic.clone()),
+                _ => None,
             })
             .collect(),
         mongo: run.jobs.iter().any(|job| job.raw_store.is_some()),
@@ -55,6 +56,7 @@ async fn stream(run: &Run<'_>, servers: &Servers) -> anyhow::Result<()> {
             ..kafka.config()
         }),
         unread: feed.as_ref().and_then(|feed| feed.unread.clone()),
+        simulated: feed.as_ref().and_then(|feed| feed.simulated),
     });
     let jobs: Vec<_> = jobs.collect();
     let feeds = feeds.into_iter().flatten();
