@@ -11,5 +11,6 @@ mod http;
 mod kafka;
 mod lake;
 mod mongo;
+mod positions;
 mod postgres;
 mod raw_store;

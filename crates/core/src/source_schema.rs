@@ -76,16 +76,6 @@ pub enum Format {
     DebeziumAvro,
     /// One BSON document a record.
     Bson,
-    /// One CSV record a record; a header `columns` names its fields.
-    Csv,
-    /// One Avro message a record, behind the id of its schema in a registry.
-    Avro,
-    /// One Protobuf message a record, behind the id of its schema in a registry.
-    Protobuf,
-    /// One change of a table a record, in Debezium's envelope as JSON.
-    Debezium,
-    /// The same as Avro, behind the id of its schema in a registry.
-    DebeziumAvro,
 }
 
 /// Columns that every decoded batch carries after the declared ones: where a row comes from.

@@ -178,7 +178,7 @@ impl JobMetrics {
             &all.retries,
             &all.rewinds,
         ] {
-            counter.get_or_create(&labels);
+            drop(counter.get_or_create(&labels));
         }
         metrics
     }

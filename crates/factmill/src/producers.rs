@@ -99,6 +99,7 @@ pub(crate) fn topic(job: &Job) -> Result<&str, Failure> {
         .iter()
         .filter_map(|source| match &source.origin {
             Origin::Kafka { topic, .. } => Some(topic.as_str()),
+            _ => None,
         });
     topics
         .next()

@@ -30,6 +30,7 @@ fn schema(columns: &[(&str, &str)]) -> SourceSchema {
         columns: columns.collect(),
         event_time: None,
         time_zone: "UTC".into(),
+        key: Vec::new(),
     }
 }
 

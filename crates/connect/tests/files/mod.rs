@@ -68,7 +68,7 @@ async fn open(
         max_bytes: 16 << 20,
         max_wait: Duration::ZERO,
     };
-    SingleSource::start(FilesReader::new(read).unwrap(), single, positions.clone()).await
+    SingleSource::start(FilesReader::new(read).unwrap(), single, positions.clone())
 }
 
 async fn next(source: &mut SingleSource) -> Option<Pull> {

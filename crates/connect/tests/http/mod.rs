@@ -55,8 +55,6 @@ async fn start(
         max_wait: Duration::ZERO,
     };
     SingleSource::start(reader, read, positions.clone())
-        .await
-        .unwrap()
 }
 
 async fn poll(read: PollRead, positions: &Arc<MemoryPositions>) -> SingleSource {

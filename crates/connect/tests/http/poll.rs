@@ -338,11 +338,8 @@ async fn another_address_is_another_life_of_the_source() {
         max_wait: Duration::ZERO,
     };
     let reader = PollReader::new(once(request(&server, "/b"))).unwrap();
-    let gap = SingleSource::start(reader, read, positions.clone()).await;
-    let gap = gap.expect_err("a gap");
-    assert_eq!(
-        factmill_core::source::Classified::kind(&gap),
-        ErrorKind::Gap
-    );
+    let mut source = SingleSource::start(reader, read, positions.clone());
+    let gap = source.next().await.expect_err("a gap");
+    assert_eq!(gap.kind(), ErrorKind::Gap);
     assert!(gap.to_string().contains("/b"), "{gap}");
 }

@@ -18,7 +18,7 @@ use factmill_testkit::Mongo;
 use mongodb::Collection;
 use mongodb::bson::{Document, RawDocument};
 
-use crate::kafka::positions::MemoryPositions;
+use crate::positions::MemoryPositions;
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -231,7 +231,7 @@ impl MongoFile {
             database: self.database.clone(),
             collection: self.collection.clone(),
             follow,
-            every: self.every.as_ref().map_or(A_SECOND, Period::duration),
+            every: self.every.map_or(A_SECOND, Period::duration),
             projection: self.projection.clone(),
             pipeline: self.pipeline.clone(),
         })
@@ -295,7 +295,7 @@ impl FilesFile {
         Ok(FilesOrigin {
             path: self.path.clone(),
             format,
-            every: self.every.as_ref().map_or(A_SECOND, Period::duration),
+            every: self.every.map_or(A_SECOND, Period::duration),
         })
     }
 }

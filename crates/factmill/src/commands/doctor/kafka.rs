@@ -25,8 +25,9 @@ pub(super) async fn examine(kafka: &Kafka, jobs: &[&Job]) -> Report {
     let topics = jobs
         .iter()
         .flat_map(|job| &job.sources)
-        .map(|source| match &source.origin {
-            Origin::Kafka { topic, .. } => topic.clone(),
+        .filter_map(|source| match &source.origin {
+            Origin::Kafka { topic, .. } => Some(topic.clone()),
+            _ => None,
         });
     let mut topics: Vec<String> = topics.collect();
     topics.sort();
