@@ -78,6 +78,8 @@ pub(crate) struct Opened {
     pub(crate) about: String,
     /// What becomes of the rows of a file.
     pub(crate) meter: Option<PaymentsMeter>,
+    /// Where a simulated service answers what other sources of the job read, by their table.
+    pub(crate) answers: Vec<(&'static str, String)>,
     /// Ends a simulated service.
     simulator: Option<DropGuard>,
 }
@@ -148,6 +150,7 @@ fn banking(ask: &Ask) -> Result<Opened, Failure> {
         seed: Some(seed),
         about: format!("seed {seed}"),
         meter: None,
+        answers: Vec::new(),
         simulator: None,
     })
 }
@@ -169,6 +172,7 @@ async fn payments(mut settings: PaymentsSettings, ask: &Ask) -> Result<Opened, F
         seed: (ask.bad_percent > 0.0).then_some(seed),
         about,
         meter: Some(source.meter()),
+        answers: Vec::new(),
         source: Box::new(source),
         simulator: None,
     })
@@ -186,6 +190,7 @@ async fn stripe(url: Option<&str>, ask: Ask) -> Result<Opened, Failure> {
         None => {}
     }
     let mut simulator = None;
+    let mut answers = Vec::new();
     let about = match (ask.stripe_key, url) {
         (Some(key), url) => {
             settings.key = key;
@@ -211,6 +216,10 @@ async fn stripe(url: Option<&str>, ask: Ask) -> Result<Opened, Failure> {
             // What it made is gone with it, so another run begins anew.
             settings.state = None;
             settings.base_url = format!("http://{address}");
+            answers.push((
+                "forex_rates",
+                format!("http://{address}/forex/{{date}}.json"),
+            ));
             simulator = Some(simulate("Stripe", |stop| {
                 stripe::simulator::serve(listener, simulated, stop)
             }));
@@ -223,6 +232,7 @@ async fn stripe(url: Option<&str>, ask: Ask) -> Result<Opened, Failure> {
         seed: Some(source.seed()),
         about: format!("{about}, seed {}", source.seed()),
         meter: None,
+        answers,
         source: Box::new(source),
         simulator,
     })
@@ -273,6 +283,7 @@ async fn retail(url: Option<&str>, ask: Ask) -> Result<Opened, Failure> {
         seed: Some(seed),
         about,
         meter: None,
+        answers: Vec::new(),
         simulator,
     })
 }

@@ -7,10 +7,7 @@ use super::*;
 
 /// What a read fails with.
 async fn failure(read: FilesRead, positions: &Arc<MemoryPositions>) -> (ErrorKind, String) {
-    let mut source = match open(read, positions, 1000).await {
-        Ok(source) => source,
-        Err(error) => return (error.kind(), error.to_string()),
-    };
+    let mut source = open(read, positions, 1000);
     loop {
         match tokio::time::timeout(PATIENCE, source.next()).await.unwrap() {
             Ok(Some(pull)) => positions.commit(&pull.intervals).unwrap(),
@@ -27,7 +24,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 async fn read_one_of(folder: &TempDir, format: FileFormat) -> Arc<MemoryPositions> {
     let positions = positions();
-    let mut source = open(bounded(folder, format), &positions, 1).await.unwrap();
+    let mut source = open(bounded(folder, format), &positions, 1);
     let pull = next(&mut source).await.unwrap();
     positions.commit(&pull.intervals).unwrap();
     positions
@@ -127,9 +124,7 @@ async fn a_packed_file_that_is_cut_short_stops_the_job_and_goes_on_once_it_is_wh
         bounded(&folder, FileFormat::JsonLines),
         &positions_after,
         100_000,
-    )
-    .await
-    .unwrap();
+    );
     let mut last = 0;
     while let Some(pull) = next(&mut source).await {
         positions.commit(&pull.intervals).unwrap();

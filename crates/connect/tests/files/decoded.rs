@@ -36,7 +36,7 @@ fn schema(columns: &[(&str, &str)]) -> SourceSchema {
 
 async fn decoded(read: FilesRead, format: Format, schema: &SourceSchema) -> Decoded {
     let positions = positions();
-    let mut source = open(read, &positions, 1000).await.unwrap();
+    let mut source = open(read, &positions, 1000);
     let pull = next(&mut source).await.unwrap();
     decoder(format, schema)
         .unwrap()
@@ -228,7 +228,7 @@ async fn parquet_goes_on_at_its_row() {
     let mut count = 0;
     for _ in 0..4 {
         let read = bounded(&folder, FileFormat::Parquet);
-        let mut source = open(read, &positions, 3_000).await.unwrap();
+        let mut source = open(read, &positions, 3_000);
         let pull = next(&mut source).await.unwrap();
         positions.commit(&pull.intervals).unwrap();
         for at in 0..pull.pulled.records.len() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use factmill_connect::decode::csv::Dialect;
 use factmill_connect::source::files::{FileFormat, FilesRead, FilesReader};
-use factmill_connect::source::single::{SingleRead, SingleSource, SingleSourceError};
+use factmill_connect::source::single::{SingleRead, SingleSource};
 use factmill_core::epoch;
 use factmill_core::position::SourceName;
 use factmill_core::source::{Pull, Source};
@@ -52,11 +52,7 @@ fn positions() -> Arc<MemoryPositions> {
     Arc::new(MemoryPositions::default())
 }
 
-async fn open(
-    read: FilesRead,
-    positions: &Arc<MemoryPositions>,
-    max_rows: usize,
-) -> Result<SingleSource, SingleSourceError> {
+fn open(read: FilesRead, positions: &Arc<MemoryPositions>, max_rows: usize) -> SingleSource {
     let single = SingleRead {
         source: SourceName::new("disk", "records"),
         topic: "records".into(),
@@ -95,7 +91,7 @@ fn rows(pull: &Pull) -> Vec<String> {
 
 /// Reads and commits to the end of a bounded read.
 async fn to_end(read: FilesRead, positions: &Arc<MemoryPositions>) -> Vec<String> {
-    let mut source = open(read, positions, 1000).await.unwrap();
+    let mut source = open(read, positions, 1000);
     let mut all = Vec::new();
     while let Some(pull) = next(&mut source).await {
         positions.commit(&pull.intervals).unwrap();

@@ -56,7 +56,7 @@ async fn every_row_is_a_place_to_go_on_from() {
     let mut found = Vec::new();
     // a new process for every row
     for _ in 0..6 {
-        let mut source = open(bounded(&folder, CSV), &positions, 1).await.unwrap();
+        let mut source = open(bounded(&folder, CSV), &positions, 1);
         let pull = next(&mut source).await.unwrap();
         positions.commit(&pull.intervals).unwrap();
         let records = &pull.pulled.records;
@@ -93,9 +93,7 @@ async fn many_rows_come_whole_and_in_order_through_small_pulls() {
     put(&folder, "a.jsonl.gz", gzip(lines(0..60_000).as_bytes()));
     put(&folder, "b.jsonl", lines(60_000..100_000));
     let positions = positions();
-    let mut source = open(bounded(&folder, FileFormat::JsonLines), &positions, 7_777)
-        .await
-        .unwrap();
+    let mut source = open(bounded(&folder, FileFormat::JsonLines), &positions, 7_777);
     let mut count = 0;
     let mut rewound = false;
     while let Some(pull) = next(&mut source).await {
@@ -121,9 +119,7 @@ async fn many_rows_come_whole_and_in_order_through_small_pulls() {
 async fn a_folder_is_a_stream() {
     let folder = TempDir::new().unwrap();
     let positions = positions();
-    let mut source = open(watched(&folder, FileFormat::JsonLines), &positions, 1000)
-        .await
-        .unwrap();
+    let mut source = open(watched(&folder, FileFormat::JsonLines), &positions, 1000);
     put(&folder, "b.jsonl", "{\"n\":1}\n");
     assert_eq!(
         some(&mut source, &positions, 1).await,
@@ -184,9 +180,7 @@ async fn a_bounded_read_ends_where_the_files_ended_at_its_start() {
     let folder = TempDir::new().unwrap();
     put(&folder, "a.jsonl", lines(0..2));
     let positions = positions();
-    let mut source = open(bounded(&folder, FileFormat::JsonLines), &positions, 1)
-        .await
-        .unwrap();
+    let mut source = open(bounded(&folder, FileFormat::JsonLines), &positions, 1);
     append(&folder, "a.jsonl", &lines(2..3));
     put(&folder, "b.jsonl", lines(3..4));
     let mut found = Vec::new();

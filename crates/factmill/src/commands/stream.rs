@@ -22,7 +22,7 @@ use crate::live_view::LiveView;
 use crate::metrics_server::{self, Readiness, Telling, Told};
 use crate::printer::{Printer, grouped};
 use crate::shutdown::Shutdown;
-use crate::stream::{self, OpenError, StreamOptions, Summary};
+use crate::stream::{self, OpenError, Simulated, StreamOptions, Summary};
 use crate::watch::Watch;
 use crate::workspace::Workspace;
 
@@ -68,7 +68,7 @@ pub(super) async fn run(arguments: &StreamArgs, context: &Context) -> anyhow::Re
                 job,
                 kafka: kafka.clone(),
                 unread: None,
-                simulated: None,
+                simulated: Simulated::default(),
             });
             run.epochs(&connections, jobs.collect()).await?;
         }
@@ -107,8 +107,8 @@ struct JobRun<'a> {
     kafka: Option<KafkaConfig>,
     /// Told how far is committed, where a producer waits for it.
     unread: Option<Arc<UnreadLimit>>,
-    /// What positions in simulated services belong to, where the job reads such.
-    simulated: Option<&'static str>,
+    /// Services that are simulated beside it.
+    simulated: Simulated,
 }
 
 impl Run<'_> {

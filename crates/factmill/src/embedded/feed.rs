@@ -24,6 +24,8 @@ use super::broker::PARTITIONS;
 use crate::failure::Failure;
 use crate::printer::grouped;
 use crate::producers::{self, Ask, Opened, Shop};
+use crate::stream::Simulated;
+use crate::workspace::Workspace;
 
 /// Events that are there at once after each start; the very first of them span the month.
 pub(crate) const FIRST_PART: u64 = 10_000;
@@ -36,6 +38,9 @@ const USUAL_RATE: Rate = Rate::PerSecond(200.0);
 const FIRST_MESSAGES: u64 = 40;
 const FIRST_DOCUMENTS: u64 = 500;
 
+/// The variable that says where rates of exchange are read; without it they are simulated too.
+const FOREX_URL: &str = "FOREX_URL";
+
 /// Unread bytes of a partition at which the producer waits: the broker drops beyond 5 MB, and a
 /// batch may still be under way.
 const UNREAD_BYTES: usize = 2_000_000;
@@ -46,8 +51,8 @@ pub(crate) struct Feed {
     pub(crate) about: String,
     /// Told how far is read.
     pub(crate) unread: Option<Arc<UnreadLimit>>,
-    /// What positions in the services belong to that are simulated here, whatever their address.
-    pub(crate) simulated: Option<&'static str>,
+    /// Services that are simulated here.
+    pub(crate) simulated: Simulated,
     events: Events,
 }
 
@@ -68,8 +73,8 @@ type Client = Vec<(String, String)>;
 
 /// What a feed is made for.
 pub(crate) struct Place<'a> {
-    /// The project's folder.
-    pub(crate) project: &'a Path,
+    /// The project.
+    pub(crate) workspace: &'a Workspace,
     /// The folder of the private servers.
     pub(crate) folder: &'a Path,
     pub(crate) warehouse: &'a Warehouse,
@@ -114,7 +119,7 @@ impl Feed {
                     shop.asks()
                 ),
                 unread: None,
-                simulated: None,
+                simulated: Simulated::default(),
                 events: Events::Shop { shop, client },
             }));
         }
@@ -147,7 +152,11 @@ impl Feed {
                 (Some(committed + FIRST_PART), about)
             }
         };
-        let opened = producers::open(producer, place.project, ask).await?;
+        let opened = producers::open(producer, &place.workspace.directory, ask).await?;
+        let simulated = match place.workspace.variable(FOREX_URL) {
+            Some(_) => Simulated::default(),
+            None => Simulated(opened.answers.clone()),
+        };
         config.rate = opened.rate;
         config.burst = first_part.unwrap_or(0);
         let unread = Arc::new(UnreadLimit::new(UNREAD_BYTES));
@@ -155,7 +164,7 @@ impl Feed {
         Ok(Some(Self {
             about: format!("{about}; {}", opened.about),
             unread: Some(unread),
-            simulated: None,
+            simulated,
             events: Events::Source {
                 opened,
                 config,

@@ -20,6 +20,7 @@ mod transform;
 
 pub(crate) use observe::{EpochReport, Observer, Summary, Tally};
 pub(crate) use open::{OpenError, StreamOptions, open};
+pub(crate) use sources::Simulated;
 
 use std::time::Instant;
 

@@ -21,7 +21,7 @@ use super::Job;
 use super::commit::Committer;
 use super::pull::Decoding;
 use super::rebuild::Rebuilds;
-use super::sources::{Opening, SourceError, dialect};
+use super::sources::{Opening, Simulated, SourceError, dialect};
 use super::transform::Transformer;
 use crate::config::ConnectionUrl;
 use crate::lake_reader;
@@ -46,8 +46,8 @@ pub(crate) struct StreamOptions<'a> {
     pub(crate) registry: Option<Arc<Registry>>,
     /// Read to the end that each partition has at start.
     pub(crate) once: bool,
-    /// What positions in simulated services belong to, whatever their address; else `None`.
-    pub(crate) simulated: Option<&'a str>,
+    /// Services that are simulated beside the stream.
+    pub(crate) simulated: Simulated,
 }
 
 /// Why a job cannot start.
@@ -142,7 +142,7 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
         positions: Arc::new(warehouse.positions_of(reader.clone())),
         trigger: job.trigger,
         once: options.once,
-        simulated: options.simulated,
+        simulated: &options.simulated,
     };
     let mut sources = Vec::new();
     let mut lake_tables = HashMap::new();

@@ -16,6 +16,7 @@ use factmill_connect::source::mongo::{self, Mode, MongoRead, MongoSourceError, P
 use factmill_connect::source::single::{Reader, SingleRead, SingleSource};
 use factmill_core::epoch;
 use factmill_core::error::ErrorKind;
+use factmill_core::position::SourceName;
 use factmill_core::source::{Classified, PositionStore, Source};
 use factmill_project::job::{
     self, FilesOrigin, Follow, HttpOrigin, HttpPaging, HttpRead, JobSource, MongoOrigin, Origin,
@@ -58,6 +59,21 @@ impl Classified for SourceError {
     }
 }
 
+/// Services that are simulated beside a stream: where they answer what a source reads, by its table.
+///
+/// Positions belong to the simulation, not to its address, which is another one with each start.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Simulated(pub(crate) Vec<(&'static str, String)>);
+
+impl Simulated {
+    const IDENTITY: &str = "simulated";
+
+    fn url(&self, source: &SourceName) -> Option<&str> {
+        let answered = self.0.iter().find(|(table, _)| *table == source.table());
+        answered.map(|(_, url)| url.as_str())
+    }
+}
+
 /// What the sources of a job are opened with.
 pub(super) struct Opening<'a> {
     /// The project's folder.
@@ -69,8 +85,8 @@ pub(super) struct Opening<'a> {
     pub(super) trigger: job::Trigger,
     /// Read to the end that is there at the start.
     pub(super) once: bool,
-    /// What positions in what is simulated belong to, whatever its address; else `None`.
-    pub(super) simulated: Option<&'a str>,
+    /// Services that are simulated beside the stream.
+    pub(super) simulated: &'a Simulated,
 }
 
 impl Opening<'_> {
@@ -163,13 +179,14 @@ impl Opening<'_> {
     }
 
     fn http(&self, declared: &JobSource, origin: &HttpOrigin) -> Result<SingleSource, SourceError> {
-        let mut request = Request::get(&origin.url);
+        let simulated = self.simulated.url(&declared.source);
+        let mut request = Request::get(simulated.unwrap_or(&origin.url));
         let headers = origin.headers.iter();
         request.headers = headers
             .map(|(name, value)| (name.clone(), Secret::new(value)))
             .collect();
-        if let Some(identity) = self.simulated {
-            request.identity = Identity::Given(identity.to_owned());
+        if simulated.is_some() {
+            request.identity = Identity::Given(Simulated::IDENTITY.to_owned());
         }
         let topic = declared.source.to_string();
         Ok(match &origin.read {

@@ -56,7 +56,10 @@ async fn stream(run: &Run<'_>, servers: &Servers) -> anyhow::Result<()> {
             ..kafka.config()
         }),
         unread: feed.as_ref().and_then(|feed| feed.unread.clone()),
-        simulated: feed.as_ref().and_then(|feed| feed.simulated),
+        simulated: feed
+            .as_ref()
+            .map(|feed| feed.simulated.clone())
+            .unwrap_or_default(),
     });
     let jobs: Vec<_> = jobs.collect();
     let feeds = feeds.into_iter().flatten();
@@ -101,7 +104,7 @@ async fn feeds(
         return Ok(feeds);
     };
     let place = Place {
-        project: &run.workspace.directory,
+        workspace: run.workspace,
         folder: servers.folder(),
         warehouse: &warehouse,
         identity,
