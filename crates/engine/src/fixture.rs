@@ -76,7 +76,10 @@ pub(crate) fn project(models: Vec<Model>) -> (Project, Job) {
             format: factmill_core::source_schema::Format::Json,
         }],
         raw_store: None,
-        lake: job::Lake { inline_rows: 1000 },
+        lake: job::Lake {
+            schema: None,
+            inline_rows: 1000,
+        },
         models: vec!["banking".into()],
         trigger: job::Trigger {
             max_rows: 100_000,

@@ -82,7 +82,7 @@ impl Inputs {
                         DataFusionError::Internal(format!("source {name} is not declared"))
                     })?;
                 let stored = match &self.lake {
-                    Some(lake) => lake.table(name.group(), name.table()).await?,
+                    Some(lake) => lake.table(name).await?,
                     None => {
                         return Err(DataFusionError::Plan(format!(
                             "source {name} is read, but no lake is open"

@@ -8,6 +8,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion_ducklake::{DuckLakeCatalog, MetadataProvider, PostgresMetadataProvider};
 use factmill_core::error::ErrorKind;
+use factmill_core::position::SourceName;
 use factmill_core::source::Classified;
 use object_store::ObjectStore;
 use sqlx::ConnectOptions;
@@ -102,6 +103,7 @@ impl Lake {
         let catalog = blocking(move || DuckLakeCatalog::with_snapshot(metadata, snapshot)).await?;
         Ok(LakeSnapshot {
             id: snapshot,
+            schema: None,
             catalog: Arc::new(catalog),
             store: self.store.clone(),
         })
@@ -112,6 +114,8 @@ impl Lake {
 #[derive(Debug, Clone)]
 pub struct LakeSnapshot {
     id: i64,
+    /// Where a job keeps its sources, when not in schemas of their groups.
+    schema: Option<String>,
     catalog: Arc<dyn CatalogProvider>,
     store: Option<LakeStore>,
 }
@@ -122,9 +126,16 @@ impl LakeSnapshot {
     pub(crate) fn of(catalog: Arc<dyn CatalogProvider>) -> Self {
         Self {
             id: 0,
+            schema: None,
             catalog,
             store: None,
         }
+    }
+
+    /// The same, with every source in one schema: that of a job that has one of its own in the lake.
+    #[must_use]
+    pub fn in_schema(self, schema: Option<String>) -> Self {
+        Self { schema, ..self }
     }
 
     /// The snapshot's number.
@@ -148,13 +159,13 @@ impl LakeSnapshot {
     /// A table of the lake; `None` where nothing was written to it yet.
     pub(crate) async fn table(
         &self,
-        schema: &str,
-        table: &str,
+        source: &SourceName,
     ) -> Result<Option<Arc<dyn TableProvider>>> {
+        let schema = self.schema.as_deref().unwrap_or(source.group());
         let (catalog, schema, table) = (
             Arc::clone(&self.catalog),
             schema.to_owned(),
-            table.to_owned(),
+            source.table().to_owned(),
         );
         // The catalog answers by waiting for the database; that must not hold up the runtime's tasks.
         let handle = tokio::runtime::Handle::current();

@@ -204,8 +204,10 @@ pub struct RawStore {
 }
 
 /// How the job writes the lake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lake {
+    /// The schema of its tables there; by default each source's is its group.
+    pub schema: Option<String>,
     /// An epoch of at most this many rows is kept in the catalog instead of a file; 1000 by default.
     pub inline_rows: usize,
 }

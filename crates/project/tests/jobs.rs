@@ -40,7 +40,13 @@ fn a_job_has_defaults_for_all_but_sources_and_models() {
         ),
         ("j", None, None)
     );
-    assert_eq!(job.lake, Lake { inline_rows: 1000 });
+    assert_eq!(
+        job.lake,
+        Lake {
+            schema: None,
+            inline_rows: 1000
+        }
+    );
     let trigger = Trigger {
         max_rows: 100_000,
         max_wait: Duration::from_millis(20),

@@ -152,7 +152,12 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
             Diagnostics::from(Diagnostic::bare(format!("source {name} is not declared")))
         })?;
         let table = LakeTable {
-            schema: name.group().to_owned(),
+            schema: job
+                .lake
+                .schema
+                .as_deref()
+                .unwrap_or(name.group())
+                .to_owned(),
             name: name.table().to_owned(),
             columns: contract.schema.arrow_schema(),
         };
@@ -184,6 +189,7 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
         plan.clone(),
         warehouse.clone(),
         lake_reader,
+        job.lake.schema.clone(),
         reader.clone(),
         committed,
     );

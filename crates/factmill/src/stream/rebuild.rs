@@ -63,6 +63,7 @@ impl Rebuilds {
         plan: Arc<StreamPlan>,
         warehouse: Warehouse,
         lake: Lake,
+        lake_schema: Option<String>,
         reader: Reader,
         committed: watch::Receiver<Option<Epoch>>,
     ) -> Self {
@@ -76,6 +77,7 @@ impl Rebuilds {
                 plan,
                 warehouse,
                 lake,
+                lake_schema,
                 reader,
             },
             committed,
@@ -230,6 +232,8 @@ struct Builder {
     plan: Arc<StreamPlan>,
     warehouse: Warehouse,
     lake: Lake,
+    /// Where the job keeps its sources in the lake, when not in schemas of their groups.
+    lake_schema: Option<String>,
     reader: Reader,
 }
 
@@ -273,7 +277,10 @@ impl Builder {
         let rebuild = &self.plan.rebuilds()[index];
         let table: &Table = &self.plan.tables()[rebuild.table];
         let lake = match rebuild.reads_lake {
-            true => Some(self.lake.newest().await.map_err(boxed)?),
+            true => {
+                let newest = self.lake.newest().await.map_err(boxed)?;
+                Some(newest.in_schema(self.lake_schema.clone()))
+            }
             false => None,
         };
         let inputs = Inputs {

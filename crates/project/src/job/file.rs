@@ -409,11 +409,17 @@ struct LakeFile {
     /// An epoch of at most this many rows is kept in the catalog instead of a file.
     #[schemars(range(min = 0, max = 1_000_000))]
     inline_rows: usize,
+    /// The schema of the job's tables there, the source's group by default. Two jobs that read one
+    /// source need two.
+    schema: Option<String>,
 }
 
 impl Default for LakeFile {
     fn default() -> Self {
-        Self { inline_rows: 1000 }
+        Self {
+            inline_rows: 1000,
+            schema: None,
+        }
     }
 }
 
@@ -582,6 +588,7 @@ fn job(file: JobFile, name: &str, path: &Path, node: &Node, found: &mut Vec<Diag
             }),
         lake: Lake {
             inline_rows: file.lake.inline_rows,
+            schema: file.lake.schema,
         },
         models: file.models,
         trigger: Trigger {
