@@ -18,7 +18,7 @@ use factmill_produce::ecommerce::{Ask as ShopAsk, EcommerceSettings};
 use factmill_produce::{ProduceConfig, Rate, UnreadLimit, produce};
 use factmill_project::Job;
 use factmill_project::job::Producer;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::broker::PARTITIONS;
 use crate::failure::Failure;
@@ -36,6 +36,7 @@ const USUAL_RATE: Rate = Rate::PerSecond(200.0);
 /// Messages of charges and documents of the shop that are there at once: one of the former holds 25
 /// charges, the latter are made by a service that stores each before it shows it.
 const FIRST_MESSAGES: u64 = 40;
+const MESSAGES_RATE: Rate = Rate::PerSecond(1.0 / 3.0);
 const FIRST_DOCUMENTS: u64 = 500;
 
 /// The variable that says where rates of exchange are read; without it they are simulated too.
@@ -133,8 +134,8 @@ impl Feed {
                 (None, "its rows once".to_owned())
             }
             Producer::Stripe { .. } => {
-                // Charges are of the present, so each start makes others.
-                ask.rate = place.rate;
+                // Charges are of the present, so each start makes others. The sender paces.
+                ask.rate = Some(Rate::Max);
                 let about = format!("{FIRST_MESSAGES} messages at once");
                 (Some(FIRST_MESSAGES), about)
             }
@@ -157,7 +158,10 @@ impl Feed {
             Some(_) => Simulated::default(),
             None => Simulated(opened.answers.clone()),
         };
-        config.rate = opened.rate;
+        config.rate = match producer {
+            Producer::Stripe { .. } => place.rate.unwrap_or(MESSAGES_RATE),
+            _ => opened.rate,
+        };
         config.burst = first_part.unwrap_or(0);
         let unread = Arc::new(UnreadLimit::new(UNREAD_BYTES));
         config.unread = Some(Arc::clone(&unread));
@@ -173,11 +177,14 @@ impl Feed {
         }))
     }
 
-    /// Sends the first part.
+    /// Sends the first part; gives what keeps a simulated service alive.
     ///
     /// # Errors
     /// What keeps the producer from going on.
-    pub(crate) async fn first_part(self, cancel: &CancellationToken) -> Result<(), Failure> {
+    pub(crate) async fn first_part(
+        self,
+        cancel: &CancellationToken,
+    ) -> Result<Option<DropGuard>, Failure> {
         match self.events {
             Events::Source {
                 opened,
@@ -193,7 +200,8 @@ impl Feed {
                     count: Some(FIRST_DOCUMENTS),
                     ..ShopAsk::default()
                 };
-                shop.produce(client, ask, cancel, |_| {}).await.map(drop)
+                shop.produce(client, ask, cancel, |_| {}).await?;
+                Ok(None)
             }
         }
     }
@@ -204,7 +212,7 @@ impl Feed {
     /// What keeps the producer from going on.
     pub(crate) async fn keep_sending(self, cancel: &CancellationToken) -> Result<(), Failure> {
         match self.events {
-            Events::Source { opened, config, .. } => send(opened, config, cancel).await,
+            Events::Source { opened, config, .. } => send(opened, config, cancel).await.map(drop),
             Events::Shop { shop, client } => {
                 let ask = ShopAsk::default();
                 shop.produce(client, ask, cancel, |_| {}).await.map(drop)
@@ -217,11 +225,11 @@ async fn send(
     opened: Opened,
     config: ProduceConfig,
     cancel: &CancellationToken,
-) -> Result<(), Failure> {
+) -> Result<Option<DropGuard>, Failure> {
     let (source, simulator) = opened.into_source();
     let sent = produce(config, source, cancel, |_| {}).await;
-    drop(simulator);
-    sent.map(drop).map_err(Failure::classified)
+    sent.map_err(Failure::classified)?;
+    Ok(simulator)
 }
 
 /// By partition, how many events of the sequence are committed, over all lives of the broker, which

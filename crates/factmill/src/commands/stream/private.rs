@@ -65,7 +65,7 @@ async fn stream(run: &Run<'_>, servers: &Servers) -> anyhow::Result<()> {
     let feeds = feeds.into_iter().flatten();
     if run.arguments.once {
         let producing = feeds.map(|feed| Box::pin(feed.first_part(&run.stop)));
-        try_join_all(producing).await?;
+        let _simulators = try_join_all(producing).await?;
         return run.epochs(&connections, jobs).await;
     }
     let ended = CancellationToken::new();
