@@ -4,21 +4,26 @@
 //! The macros are those of Grafana's PostgreSQL data source, as its documentation lists them.
 
 mod macros;
+mod variables;
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Months, SecondsFormat, TimeDelta, Utc};
 use serde_json::Value;
+
+pub use variables::Variable;
 
 /// A dashboard file.
 #[derive(Debug)]
 pub struct Dashboard {
     /// Its title.
     pub title: String,
-    /// The time range that it opens on.
+    /// The time range that it opens on; one that ends `now` ends when the file is read.
     pub range: Range,
+    /// Its own variables, at the values that it opens with.
+    pub variables: Vec<Variable>,
     /// Every query of every panel, also of those inside collapsed rows, in the file's order.
     pub queries: Vec<PanelQuery>,
 }
@@ -49,8 +54,7 @@ impl Dashboard {
     /// Reads a dashboard file.
     ///
     /// # Errors
-    /// When it is no dashboard with absolute times, or a panel other than a row or a text has no
-    /// query.
+    /// When it is no dashboard, its times are none, or a panel other than a row or a text has no query.
     pub fn read(file: &Path) -> Result<Self> {
         let text = fs::read_to_string(file)
             .with_context(|| format!("could not read the dashboard {}", file.display()))?;
@@ -61,25 +65,26 @@ impl Dashboard {
         let dashboard: Value = serde_json::from_str(text).context("it is not JSON")?;
         let mut queries = Vec::new();
         collect(&dashboard, &mut queries)?;
+        let now = Utc::now();
         Ok(Self {
             title: string(&dashboard, "title")?.to_owned(),
             range: Range {
-                from: moment(&dashboard["time"], "from")?,
-                to: moment(&dashboard["time"], "to")?,
+                from: moment(&dashboard["time"], "from", now)?,
+                to: moment(&dashboard["time"], "to", now)?,
             },
+            variables: variables::of(&dashboard)?,
             queries,
         })
     }
-}
 
-impl PanelQuery {
-    /// The SQL that Grafana would send for this range.
+    /// The SQL that Grafana would send for a query over the range that the dashboard opens on.
     ///
     /// # Errors
-    /// When a macro is unknown or wrongly used.
-    pub fn expand(&self, range: Range) -> Result<String> {
-        macros::expand(&self.sql, range)
-            .with_context(|| format!("in a query of the panel {}", self.panel))
+    /// When a macro is unknown or wrongly used, or a variable asks for an unknown format.
+    pub fn sql(&self, query: &PanelQuery) -> Result<String> {
+        variables::expand(&query.sql, &self.variables)
+            .and_then(|sql| macros::expand(&sql, self.range))
+            .with_context(|| format!("in a query of the panel {}", query.panel))
     }
 }
 
@@ -120,12 +125,35 @@ fn string<'a>(of: &'a Value, key: &str) -> Result<&'a str> {
         .with_context(|| format!("a text `{key}` is missing"))
 }
 
-fn moment(of: &Value, key: &str) -> Result<DateTime<Utc>> {
+/// An absolute time, or `now`, `now-1h`, `now-7d` and the like.
+fn moment(of: &Value, key: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
     let text = string(of, key)?;
+    if let Some(ago) = text.strip_prefix("now") {
+        return relative(ago, now).with_context(|| format!("its time `{key}` is {text}"));
+    }
     match DateTime::parse_from_rfc3339(text) {
         Ok(moment) => Ok(moment.to_utc()),
-        Err(error) => bail!("its time `{key}` is {text}, not an absolute time: {error}"),
+        Err(error) => bail!("its time `{key}` is {text}: {error}"),
     }
+}
+
+fn relative(ago: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    if ago.is_empty() {
+        return Some(now);
+    }
+    let ago = ago.strip_prefix('-')?;
+    let unit = ago.find(|c: char| !c.is_ascii_digit())?;
+    let number: i64 = ago[..unit].parse().ok()?;
+    let past = match &ago[unit..] {
+        "s" => TimeDelta::try_seconds(number)?,
+        "m" => TimeDelta::try_minutes(number)?,
+        "h" => TimeDelta::try_hours(number)?,
+        "d" => TimeDelta::try_days(number)?,
+        "w" => TimeDelta::try_weeks(number)?,
+        "M" => return now.checked_sub_months(Months::new(u32::try_from(number).ok()?)),
+        _ => return None,
+    };
+    now.checked_sub_signed(past)
 }
 
 impl Range {
@@ -163,18 +191,29 @@ mod tests {
             ("Orders", "w")
         );
         assert_eq!(
-            query.expand(dashboard.range).unwrap(),
+            dashboard.sql(query).unwrap(),
             "select count(*) from o where ts BETWEEN '2024-01-01T00:00:00Z' AND '2024-02-01T00:00:00Z'"
         );
     }
 
     #[test]
-    fn a_panel_without_a_query_or_a_relative_time_is_an_error() {
+    fn a_panel_without_a_query_or_a_time_that_is_none_is_an_error() {
         let without = DASHBOARD.replace("\"text\"", "\"stat\"");
         let error = Dashboard::parse(&without).unwrap_err().to_string();
         assert_eq!(error, "the panel Notes has no query");
-        let relative = DASHBOARD.replace("2024-02-01T00:00:00Z", "now");
-        let error = Dashboard::parse(&relative).unwrap_err().to_string();
-        assert!(error.contains("not an absolute time"), "{error}");
+        for wrong in ["now-", "now-1y", "now+1h", "today"] {
+            let wrong = DASHBOARD.replace("2024-02-01T00:00:00Z", wrong);
+            let error = Dashboard::parse(&wrong).unwrap_err().to_string();
+            assert!(error.contains("its time `to` is"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_range_may_end_now() {
+        let relative = DASHBOARD
+            .replace("2024-01-01T00:00:00.000Z", "now-24h")
+            .replace("2024-02-01T00:00:00Z", "now");
+        let range = Dashboard::parse(&relative).unwrap().range;
+        assert_eq!(range.to - range.from, TimeDelta::days(1));
     }
 }

@@ -157,11 +157,20 @@ impl Rebuilds {
             let every = self.builder.plan.rebuilds()[index].every;
             if let Some(alone) = &alone {
                 self.builder.build(index, alone, observer).await?;
-                self.models[index].state = State::BuiltAt(newest);
+                self.models[index].state = self.built_from(index, newest);
             }
             self.models[index].due = now + every.max(now.elapsed() * ONE_PART_IN);
         }
         Ok(())
+    }
+
+    /// What a model is that was built just now: no newer than the oldest of the rebuilt tables that it
+    /// reads.
+    fn built_from(&self, index: usize, newest: Option<Epoch>) -> State {
+        let reads = self.builder.plan.rebuilds()[index].reads.iter();
+        let mut read = reads.map(|read| self.models[*read].state);
+        read.find(|state| *state != State::BuiltAt(newest))
+            .unwrap_or(State::BuiltAt(newest))
     }
 
     /// Rebuilds what is not current, at the end of a bounded read.
@@ -205,7 +214,7 @@ impl Rebuilds {
             let builds = stream::iter(builds).buffer_unordered(AT_ONCE);
             builds.try_collect::<()>().await?;
             for index in now {
-                self.models[index].state = State::BuiltAt(newest);
+                self.models[index].state = self.built_from(index, newest);
             }
             left = later;
         }

@@ -185,11 +185,16 @@ impl World {
 
 /// Runs a command to its end; standard output of a success.
 pub(super) fn succeeded(command: Command) -> Result<String> {
-    let shown = format!("{command:?}");
+    // the environment holds passwords
+    let shown: Vec<_> = command
+        .get_args()
+        .map(|one| one.to_string_lossy())
+        .collect();
+    let shown = shown.join(" ");
     let output = finished(command)?;
     ensure!(
         output.status.success(),
-        "{shown} ended with {}:\n{}",
+        "factmill {shown} ended with {}:\n{}",
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
