@@ -7,8 +7,11 @@ set positional-arguments
 default:
     @just --list --unsorted
 
-# Run a job's stream until Ctrl-C: just run-stream banking --profile local
+# Run a job's stream until Ctrl-C: just run-stream retail --profile local; without a job a terminal is asked
 run-stream *args:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ $# -eq 0 ] && ! [ -t 0 ]; then set -- banking; fi
     cargo run --release --quiet -- stream "$@"
 
 # Build the models over the whole history as a batch: just run-models --select fct_transactions
