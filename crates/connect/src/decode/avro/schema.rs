@@ -297,7 +297,11 @@ fn logical(node: Node, object: &Map<String, Value>) -> Node {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test ends at its first failure")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at its first failure"
+)]
 mod tests {
     use super::*;
 

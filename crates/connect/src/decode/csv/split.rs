@@ -136,7 +136,11 @@ impl Fields {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test ends at its first failure")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at its first failure"
+)]
 mod tests {
     use proptest::prelude::*;
 
