@@ -1,7 +1,6 @@
 //! Files that are not what they were: gaps that are told, never skipped.
 
 use factmill_core::error::ErrorKind;
-use factmill_core::source::Classified;
 
 use super::*;
 

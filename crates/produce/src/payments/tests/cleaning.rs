@@ -58,11 +58,11 @@ fn reference(text: &str) -> String {
     let lower: Vec<char> = text.chars().flat_map(char::to_lowercase).collect();
     let kept: Vec<char> = lower
         .into_iter()
-        .filter(|c| ('a'..='z').contains(c) || ('0'..='9').contains(c) || is_python_space(*c))
+        .filter(|c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || is_python_space(*c))
         .collect();
     let mut parted = String::new();
     for (at, &c) in kept.iter().enumerate() {
-        let digit = |c: char| ('0'..='9').contains(&c);
+        let digit = |c: char| c.is_ascii_digit();
         if at > 0 && digit(c) && !digit(kept[at - 1]) && !is_python_space(kept[at - 1]) {
             parted.push(' ');
         }
