@@ -150,7 +150,8 @@ async fn raw_documents_come_as_kafka_had_them() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn documents_come_in_the_order_of_their_field() {
-    let world = World::new(Mongo::shared().await.unwrap(), "or\"ders 'é; drop").await;
+    // a double quote is too hostile for FerretDB's own SQL
+    let world = World::new(Mongo::shared().await.unwrap(), "orders 'é; drop").await;
     let order = |id: i32, n: i32| doc! { "_id": id, "n": n };
     // many of one value, so that a pull ends among them
     let orders: Vec<_> = (0..120).map(|id| order(id, id / 40)).collect();
