@@ -7,12 +7,13 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 /// What of the repository makes the project.
-const PARTS: [&str; 6] = [
+const PARTS: [&str; 7] = [
     "dbt_project.yml",
     "factmill.yml",
     "jobs",
     "models",
     "sql",
+    "data/samples",
     "data/seeds",
 ];
 
