@@ -101,7 +101,7 @@ impl<'a> Variables<'a> {
                 rest = after;
             } else if let Some(after) = rest.strip_prefix('{') {
                 variables += 1;
-                let Some(end) = after.find('}') else {
+                let Some(end) = closing(after) else {
                     let message = "`${` without a closing `}`";
                     found.push(
                         Diagnostic::at(within(at, scalar.text(), before), message)
@@ -186,5 +186,30 @@ fn within(start: &Location, text: &str, offset: usize) -> Location {
     Location {
         column: start.column + text[..offset].chars().count(),
         ..start.clone()
+    }
+}
+/// Where the brace closes that was opened before `text`; a default value may hold pairs of braces, as
+/// in `${URL:-http://rates/{date}.json}`.
+fn closing(text: &str) -> Option<usize> {
+    let mut open = 1;
+    text.char_indices().find_map(|(at, c)| {
+        match c {
+            '{' => open += 1,
+            '}' => open -= 1,
+            _ => {}
+        }
+        (open == 0).then_some(at)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::closing;
+
+    #[test]
+    fn a_default_may_hold_braces() {
+        assert_eq!(closing("A:-x{date}y}z"), Some(11));
+        assert_eq!(closing("A}"), Some(1));
+        assert_eq!(closing("A:-{date}"), None);
     }
 }
