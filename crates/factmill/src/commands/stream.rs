@@ -84,7 +84,7 @@ fn needs(jobs: &[&Job]) -> Needs {
         .clone()
         .any(|source| matches!(source.origin, Origin::Mongo(_)));
     Needs {
-        kafka: origins.any(|source| source.origin.is_kafka()),
+        kafka: origins.any(|source| source.origin.topic().is_some()),
         mongo: reads_collection || jobs.iter().any(|job| job.raw_store.is_some()),
         ..Needs::DATA
     }
