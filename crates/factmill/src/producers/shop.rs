@@ -140,7 +140,11 @@ fn halves(ask: Ask) -> [Ask; 2] {
     [half(1), half(0)]
 }
 
-async fn bind(asked: Option<SocketAddr>, usual: u16) -> Result<TcpListener, Failure> {
+/// Binds what was asked for, else the usual port on loopback, or a free one where that is taken.
+///
+/// # Errors
+/// When an address that was asked for cannot be had.
+pub(crate) async fn bind(asked: Option<SocketAddr>, usual: u16) -> Result<TcpListener, Failure> {
     if let Some(address) = asked {
         let bound = TcpListener::bind(address).await;
         return bound
