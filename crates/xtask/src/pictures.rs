@@ -27,14 +27,13 @@ const QUESTIONS: [(&str, &str); 4] = [
     ),
     (
         "payments",
-        "select description, amount_raw, amount as scaled, token_count as tokens\n\
-         from payments.fct_payments join payments.features_payments using (id, amount)\n\
-         order by amount_raw desc limit 8",
+        "select description, count(*) as payments, min(amount_raw) as least, max(amount_raw) as most, avg(amount) as scaled\n\
+         from payments.fct_payments group by 1 order by payments desc, 1 limit 10",
     ),
     (
         "stripe",
         "select currency, count(*) as charges, sum(amount_usd) as usd, sum(amount_eur) as eur\n\
-         from stripe.fct_charges where is_paid group by 1 order by usd desc",
+         from stripe.fct_charges where is_paid and amount_usd is not null group by 1 order by usd desc",
     ),
     (
         "retail",
@@ -47,7 +46,7 @@ const QUESTIONS: [(&str, &str); 4] = [
 const COUNTED: &str = "25";
 
 /// Long enough for the page to be full, and then the stream ends by itself.
-const FOR: &str = "60s";
+const FOR: &str = "100s";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
