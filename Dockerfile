@@ -19,7 +19,8 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/factmill factmill \
- && install --directory --owner factmill --group factmill /var/lib/factmill /var/lib/factmill/lake
+ && install --directory --owner factmill --group factmill \
+    /var/lib/factmill /var/lib/factmill/lake /project/.factmill
 COPY --from=build /out/factmill /usr/local/bin/factmill
 # The project that runs; mount another one at /project.
 COPY --from=build /build/dbt_project.yml /build/profiles.yml /build/factmill.yml /project/

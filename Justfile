@@ -7,14 +7,14 @@ set positional-arguments
 default:
     @just --list --unsorted
 
-# Run a job's stream until Ctrl-C: just run-stream retail --profile local; without a job a terminal is asked
+# Run a job's stream until Ctrl-C; without a job a terminal is asked, elsewhere it is banking: just run-stream retail
 run-stream *args:
     #!/usr/bin/env bash
     set -euo pipefail
-    if [ $# -eq 0 ] && ! [ -t 0 ]; then set -- banking; fi
+    if [ $# -eq 0 ] && ! { [ -t 0 ] && [ -t 2 ]; }; then set -- banking; fi
     cargo run --release --quiet -- stream "$@"
 
-# Build the models over the whole history as a batch: just run-models --select fct_transactions
+# Build the models of all jobs over the whole history as a batch: just run-models --select fct_transactions
 run-models *args:
     cargo run --release --quiet -- run "$@"
 
@@ -38,15 +38,15 @@ test *args:
 bench *args:
     cargo xtask bench "$@"
 
-# Start Kafka, MongoDB, Postgres, Grafana and the banking job in Docker, with fresh passwords in .env
-up:
+# Start Kafka, MongoDB, Postgres, Grafana and a job in Docker, with fresh passwords in .env: just up retail
+up job="":
     test -f .env || bash .ci/fresh-env > .env
-    docker compose up --build --detach --wait
+    docker compose {{ if job == "" { "" } else { "--profile " + job } }} up --build --detach --wait
     @echo "Grafana: http://127.0.0.1:3000 (admin, GRAFANA_ADMIN_PASSWORD of .env)"
 
 # Stop what `up` started; their data stays: just down --volumes removes it
 down *args:
-    docker compose down "$@"
+    docker compose --profile "*" down "$@"
 
 # Check format, lints, dependencies and docs as CI does
 lint:

@@ -1,4 +1,5 @@
--- Roles for people and dashboards; run by a superuser or a role with CREATEROLE, as often as wanted.
+-- Roles for people and dashboards; run by a superuser or a role with CREATEROLE, before factmill's first
+-- start or after it, as often as wanted.
 -- factmill_reader sees tables, positions, epochs and the list of dead letters.
 -- factmill_dead_letter_reader also sees the content of dead letters, which may be personal data.
 -- Both are without login: `grant factmill_reader to grafana`.
@@ -12,20 +13,17 @@ begin
     end if;
 end
 $$;
-
-grant usage on schema factmill to factmill_reader, factmill_dead_letter_reader;
-grant select on
-    factmill.schema_version, factmill.jobs, factmill.positions, factmill.incarnations, factmill.tables, factmill.epochs,
-    factmill.epoch_intervals, factmill.epoch_tables, factmill.dead_letter_list
-    to factmill_reader;
 grant factmill_reader to factmill_dead_letter_reader;
-grant select on factmill.dead_letters to factmill_dead_letter_reader;
 
--- Tables that jobs have made already; factmill grants the same on those that it makes later.
+-- What is there already; factmill grants the same on what it makes later.
 do $$
 declare
     written text;
 begin
+    if to_regprocedure('factmill.grant_reads()') is null then
+        return;
+    end if;
+    perform factmill.grant_reads();
     for written in select distinct schema from factmill.tables loop
         execute format('grant usage on schema %I to factmill_reader', written);
         execute format('grant select on all tables in schema %I to factmill_reader', written);

@@ -15,7 +15,7 @@ use arrow::compute::{concat_batches, sort_to_indices, take_record_batch};
 use arrow::record_batch::RecordBatch;
 use factmill_connect::sink::lake::{Lake, LakeLocation};
 use factmill_connect::sink::postgres::{
-    EpochChanges, Generations, LakeEpoch, Warehouse, WarehouseConfig,
+    EpochChanges, Generations, LakeEpoch, Observed, Warehouse, WarehouseConfig,
 };
 use factmill_core::epoch::Reader;
 use factmill_core::position::{Cursor, Incarnation, Interval, PartitionId, SourceName};
@@ -94,6 +94,7 @@ impl Bench {
             }),
             started_at: chrono::Utc::now(),
             code_version: "bench".into(),
+            observed: Observed::default(),
         }
     }
 

@@ -213,13 +213,8 @@ impl JobMetrics {
         let now = Utc::now().timestamp_micros() as f64 / 1e6;
         all.last_commit.get_or_create(&job).set(now);
         let phases = &report.phases;
-        for (phase, took) in [
-            ("pull", phases.pull),
-            ("decode", phases.decode),
-            ("transform", phases.transform),
-            ("side_writes", phases.side_writes),
-            ("commit", phases.commit),
-        ] {
+        let commit = ("commit", phases.commit);
+        for (phase, took) in phases.before_commit().into_iter().chain([commit]) {
             let labels = self.labels([(PHASE, phase.to_owned())]);
             let phase = all.phases.get_or_create(&labels);
             phase.observe(took.as_secs_f64());

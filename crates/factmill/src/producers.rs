@@ -24,7 +24,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::failure::Failure;
 
-pub(crate) use shop::{Shop, settings as shop_settings};
+pub(crate) use shop::{Shop, bind, settings as shop_settings};
 
 /// The key of the simulated Stripe, which takes any.
 const SIMULATED_KEY: &str = "sk_test_simulated";

@@ -4,6 +4,7 @@
 //! The macros are those of Grafana's PostgreSQL data source, as its documentation lists them.
 
 mod macros;
+mod schema;
 mod variables;
 
 use std::fs;
@@ -13,7 +14,10 @@ use anyhow::{Context, Result, bail, ensure};
 use chrono::{DateTime, Months, SecondsFormat, TimeDelta, Utc};
 use serde_json::Value;
 
+pub use schema::{GRAFANA, check_dashboards};
 pub use variables::Variable;
+
+pub(crate) use schema::install;
 
 /// A dashboard file.
 #[derive(Debug)]

@@ -60,6 +60,7 @@ pub async fn ensure_all() -> Result<()> {
         crate::mongo::install()?;
         crate::duckdb::install()?;
         crate::mockoon::install()?;
+        crate::grafana::install()?;
         chromedriver()?;
         Ok(())
     })

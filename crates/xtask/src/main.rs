@@ -5,6 +5,9 @@
 
 mod bench;
 mod ci;
+mod graphs;
+mod picture;
+mod pictures;
 mod schema;
 mod steps;
 mod test;
@@ -32,6 +35,10 @@ enum Task {
     Bench(bench::Arguments),
     /// Write anew the JSON Schemas that editors complete factmill.yml and jobs/*.yml with
     Schema,
+    /// Draw anew what each job's models are made of, docs/graphs
+    Graphs,
+    /// Run every job and take anew the pictures of what one sees, docs/pictures
+    Pictures(pictures::Arguments),
     /// What CI checks beside the tests: format, compose file, dependencies, lints, docs
     Ci,
 }
@@ -41,6 +48,8 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Schema => schema::write(),
+        Task::Graphs => graphs::write(),
+        Task::Pictures(arguments) => pictures::run(&arguments),
         Task::Ci => ci::run(),
     };
     match done {

@@ -16,7 +16,7 @@ use arrow::datatypes::{Field, Schema};
 use arrow::record_batch::RecordBatch;
 use factmill_connect::sink::lake::{Lake, LakeLocation};
 use factmill_connect::sink::postgres::{
-    EpochChanges, Generations, LakeEpoch, Warehouse, WarehouseConfig,
+    EpochChanges, Generations, LakeEpoch, Observed, Warehouse, WarehouseConfig,
 };
 use factmill_core::epoch::Reader;
 use factmill_core::position::{Cursor, Incarnation, Interval, PartitionId, SourceName};
@@ -88,6 +88,7 @@ impl Fixture {
             rows_in: (to - from).unsigned_abs(),
             started_at: chrono::Utc::now(),
             code_version: "test".into(),
+            observed: Observed::default(),
         }
     }
 

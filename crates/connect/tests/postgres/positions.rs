@@ -1,5 +1,7 @@
 //! Incarnations and what sources see of positions.
 
+use std::time::Duration;
+
 use factmill_core::position::{Cursor, Incarnation, Interval};
 use factmill_core::source::PositionStore;
 
@@ -130,4 +132,26 @@ async fn one_process_works_alone_until_it_lets_go() {
     tokio::time::timeout(std::time::Duration::from_secs(10), next)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_position_says_how_far_it_is_behind() {
+    let fixture = Fixture::new().await;
+    let (tables, generations) = fixture.prepare(vec![keyed()]).await;
+    let kept = "select (p.lag, i.lag, e.phases -> 'pull', e.phases ? 'tables') from factmill.positions p \
+                join factmill.epoch_intervals i on i.to_position = p.position join factmill.epochs e using (epoch)";
+    // a source that cannot tell, then one that can, then one that has caught up
+    for (to, lag, shown) in [
+        (10, None, "(,,12.0,t)"),
+        (20, Some(70), "(70,70,12.0,t)"),
+        (90, Some(0), "(0,0,12.0,t)"),
+    ] {
+        let from = fixture.value("select coalesce(max(position), '0') from factmill.positions");
+        let from = from.await.parse().unwrap();
+        let mut epoch = fixture.epoch(&tables, &generations, from, to);
+        epoch.observed.lag = lag.map(|lag| (partition("0"), lag)).into_iter().collect();
+        epoch.observed.phases = vec![("pull", Duration::from_millis(12))];
+        fixture.warehouse.commit(&epoch).await.unwrap();
+        assert_eq!(fixture.value(kept).await, shown);
+    }
 }

@@ -177,6 +177,14 @@ impl Feed {
         }))
     }
 
+    /// The services that the events come from, where a page can show them.
+    pub(crate) fn shop(&self) -> Option<&Shop> {
+        match &self.events {
+            Events::Shop { shop, .. } => Some(shop),
+            Events::Source { .. } => None,
+        }
+    }
+
     /// Sends the first part; gives what keeps a simulated service alive.
     ///
     /// # Errors

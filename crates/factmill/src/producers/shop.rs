@@ -57,7 +57,8 @@ impl Shop {
             None => {
                 let (listener, address) = loopback().await?;
                 settings.third_party = format!("http://{address}/transactions");
-                let (seed, bad) = (settings.seed, settings.bad_percent);
+                // With the generator's own seed it would sell the same orders, and one of each two be lost.
+                let (seed, bad) = (!settings.seed, settings.bad_percent);
                 Some(simulate("third party", move |stop| async move {
                     let served = ecommerce::simulated_third_party(listener, seed, bad, &stop);
                     served.await.map_err(std::io::Error::other)
@@ -152,7 +153,11 @@ fn halves(ask: Ask) -> [Ask; 2] {
     [half(1), half(0)]
 }
 
-async fn bind(asked: Option<SocketAddr>, usual: u16) -> Result<TcpListener, Failure> {
+/// Binds what was asked for, else the usual port on loopback, or a free one where that is taken.
+///
+/// # Errors
+/// When an address that was asked for cannot be had.
+pub(crate) async fn bind(asked: Option<SocketAddr>, usual: u16) -> Result<TcpListener, Failure> {
     if let Some(address) = asked {
         let bound = TcpListener::bind(address).await;
         return bound

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use factmill_connect::sink::lake::{Lake, Staged};
 use factmill_connect::sink::postgres::{
-    Committed, EpochChanges, Generations, LakeEpoch, Warehouse,
+    Committed, EpochChanges, Generations, LakeEpoch, Observed, Warehouse,
 };
 use factmill_core::epoch::{Epoch, Reader};
 use factmill_core::error::{Action, backoff, policy};
@@ -70,6 +70,10 @@ impl Committer {
             rows_in: epoch.rows_in,
             started_at: epoch.started_at,
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
+            observed: Observed {
+                lag: epoch.lag,
+                phases: epoch.phases.before_commit().to_vec(),
+            },
         };
         let committed = self
             .until_decided(&mut changes, &lake_rows, stop, observer)

@@ -39,6 +39,18 @@ pub(crate) struct Phases {
     pub(crate) total: Duration,
 }
 
+impl Phases {
+    /// The phases before the commit, by the names that metrics and lineage give them.
+    pub(crate) fn before_commit(&self) -> [(&'static str, Duration); 4] {
+        [
+            ("pull", self.pull),
+            ("decode", self.decode),
+            ("transform", self.transform),
+            ("side_writes", self.side_writes),
+        ]
+    }
+}
+
 /// Hears what happens; it must not block.
 pub(crate) trait Observer: Send + Sync {
     /// An epoch was committed.

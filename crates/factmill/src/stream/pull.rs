@@ -1,11 +1,12 @@
 //! Pull and decode: records become columns, broken ones dead letters.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use factmill_connect::decode::{Decoded, Decoder};
-use factmill_core::position::Interval;
+use factmill_core::position::{Interval, PartitionId};
 use factmill_core::source::{BoxedError, Pull, Source, boxed};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -70,6 +71,8 @@ pub(super) struct DecodedEpoch {
     pub(super) started_at: DateTime<Utc>,
     pub(super) pull: Arc<Pull>,
     pub(super) decoded: Decoded,
+    /// How many records lay beyond the pull, by partition.
+    pub(super) lag: HashMap<PartitionId, i64>,
     /// How long the source took to hand it over.
     pub(super) waited: Duration,
     /// How long decoding took.
@@ -100,8 +103,13 @@ pub(super) async fn pull_and_decode(
         };
         let Some((room, pull)) = next else { break };
         let waited = asked.take().map_or(Duration::ZERO, |asked| asked.elapsed());
-        let under_way = under_way.count();
-        room.send(decode(Arc::new(pull), decoder.clone(), waited, under_way).await?);
+        let taken = Taken {
+            under_way: under_way.count(),
+            waited,
+            lag: source.lag(),
+            pull: Arc::new(pull),
+        };
+        room.send(decode(taken, decoder.clone()).await?);
     }
     drop(next_stage);
     while let Ok(intervals) = committed.recv().await {
@@ -143,12 +151,21 @@ async fn acknowledge(source: &mut dyn Source, intervals: &[Interval], observer: 
     }
 }
 
-async fn decode(
-    pull: Arc<Pull>,
-    decoder: Arc<dyn Decoder>,
-    waited: Duration,
+/// A pull and what is known of it.
+struct Taken {
     under_way: Counted,
-) -> Result<DecodedEpoch, BoxedError> {
+    pull: Arc<Pull>,
+    waited: Duration,
+    lag: HashMap<PartitionId, i64>,
+}
+
+async fn decode(taken: Taken, decoder: Arc<dyn Decoder>) -> Result<DecodedEpoch, BoxedError> {
+    let Taken {
+        under_way,
+        pull,
+        waited,
+        lag,
+    } = taken;
     let (began, started_at) = (Instant::now(), Utc::now());
     decoder.prepare(&pull.pulled).await?;
     let work = move || {
@@ -167,6 +184,7 @@ async fn decode(
         started_at,
         pull,
         decoded,
+        lag,
         waited,
         decode: began.elapsed(),
     })

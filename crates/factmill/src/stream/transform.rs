@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use factmill_connect::sink::lake::{Lake, LakeError, LakeTableRef, Staged};
 use factmill_connect::sink::raw_store::RawStore;
 use factmill_core::dead_letter::DeadLetter;
-use factmill_core::position::{Interval, SourceName};
+use factmill_core::position::{Interval, PartitionId, SourceName};
 use factmill_core::source::{BoxedError, Classified, InFlight, Pull, boxed};
 use factmill_core::table::TableChange;
 use factmill_engine::StreamPlan;
@@ -45,6 +45,8 @@ pub(super) struct TransformedEpoch {
     pub(super) dead_letters: Vec<DeadLetter>,
     pub(super) lake: LakeRows,
     pub(super) started_at: DateTime<Utc>,
+    /// How many records lay beyond the pull, by partition.
+    pub(super) lag: HashMap<PartitionId, i64>,
     /// The phases that are behind it.
     pub(super) phases: Phases,
 }
@@ -87,6 +89,7 @@ impl Transformer {
             started_at,
             pull,
             decoded,
+            lag,
             waited,
             decode,
         } = epoch;
@@ -130,6 +133,7 @@ impl Transformer {
                 staged,
             },
             started_at,
+            lag,
             phases: Phases {
                 pull: waited,
                 decode,

@@ -22,7 +22,7 @@ const A_WHILE: Duration = Duration::from_secs(20);
 const SECONDS: Duration = Duration::from_secs(5);
 
 /// The binary in a project's folder, without anything that would choose another profile.
-fn factmill(project: &Path, arguments: &[&str]) -> Command {
+pub(super) fn factmill(project: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_factmill"));
     command
         .args(arguments)
@@ -170,7 +170,7 @@ fn processes(folder: &Path, ancestor: Option<u32>) -> Result<BTreeSet<u32>> {
 }
 
 /// Ctrl-C: everything ends within seconds and nothing stays behind.
-fn interrupt(project: &Path, run: Running) -> Result<()> {
+pub(super) fn interrupt(project: &Path, run: Running) -> Result<()> {
     let started = processes(project, Some(run.id()))?;
     ensure!(!started.is_empty(), "the run has servers of its own");
     let asked = Instant::now();

@@ -7,6 +7,7 @@
 //!
 //! A connection that is lost at COMMIT decides nothing: see [`super::settle`].
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use async_recursion::async_recursion as boxed;
@@ -14,7 +15,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, Utc};
 use factmill_core::dead_letter::DeadLetter;
 use factmill_core::epoch::{Epoch, Reader};
-use factmill_core::position::{Cursor, Interval};
+use factmill_core::position::{Cursor, Interval, PartitionId};
 use factmill_core::source::BoxedError;
 use factmill_core::table::{Table, TableChange};
 use serde_json::{Value, json};
@@ -63,6 +64,17 @@ pub struct EpochChanges {
     pub started_at: DateTime<Utc>,
     /// The version of the program.
     pub code_version: String,
+    /// What people look at; nothing is decided by it.
+    pub observed: Observed,
+}
+
+/// What was seen of an epoch before its commit, kept for dashboards.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// Records beyond each interval when it was read; a partition whose source cannot tell is left out.
+    pub lag: HashMap<PartitionId, i64>,
+    /// How long each phase before the commit took, by its name in `factmill.epochs.phases`.
+    pub phases: Vec<(&'static str, Duration)>,
 }
 
 /// A committed epoch.
@@ -265,7 +277,7 @@ async fn take_positions(
         [&schemas, &names, &generations, &reader.target, &reader.job];
     let (moved, locked, checked) = tokio::join!(
         biased;
-        move_positions(tx, &moving, reader, &changes.intervals),
+        move_positions(tx, &moving, reader, &changes.intervals, &changes.observed.lag),
         tx.execute(&locking, &lock),
         tx.query(&checking, &compiled_for),
     );
@@ -322,6 +334,7 @@ fn last_message(
                 "incarnation": interval.incarnation().ordinal,
                 "from_position": interval.from().map(Cursor::to_text),
                 "to_position": interval.to().to_text(),
+                "lag": changes.observed.lag.get(interval.partition()),
             })
         })
         .collect();
@@ -340,6 +353,16 @@ fn last_message(
             })
         })
         .collect();
+    let earlier = changes.observed.phases.iter().copied();
+    let phases: serde_json::Map<String, Value> = earlier
+        .chain([
+            ("positions", phases.positions),
+            ("tables", phases.tables),
+            ("dead_letters", phases.dead_letters),
+            ("lake", phases.lake),
+        ])
+        .map(|(phase, spent)| (phase.to_owned(), json!(millis(spent))))
+        .collect();
     let epoch = json!({
         "attempt": attempt.to_string(),
         "target": changes.reader.target,
@@ -349,12 +372,7 @@ fn last_message(
         "rows_out": rows.iter().sum::<u64>(),
         "dead_letters": changes.dead_letters.len(),
         "code_version": changes.code_version,
-        "phases": {
-            "positions": millis(phases.positions),
-            "tables": millis(phases.tables),
-            "dead_letters": millis(phases.dead_letters),
-            "lake": millis(phases.lake),
-        },
+        "phases": phases,
         "intervals": intervals,
         "tables": tables,
         "lake": lake,

@@ -23,6 +23,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 3,
         sql: include_str!("../../../../../sql/warehouse/0003_deleted_keys.sql"),
     },
+    Migration {
+        version: 5,
+        sql: include_str!("../../../../../sql/warehouse/0005_pipeline.sql"),
+    },
 ];
 
 /// Makes the read-only roles; see the file.
@@ -59,6 +63,9 @@ pub(super) async fn migrate(session: &mut Session) -> Result<i32, WarehouseError
         }
     };
     refuse_newer(found)?;
+    if found == newest() {
+        return Ok(found);
+    }
     for migration in MIGRATIONS
         .iter()
         .filter(|migration| migration.version > found)
@@ -77,6 +84,9 @@ pub(super) async fn migrate(session: &mut Session) -> Result<i32, WarehouseError
         .await
         .map_err(wrong)?;
     }
+    tx.batch_execute("select factmill.grant_reads()")
+        .await
+        .map_err(wrong)?;
     tx.commit().await.map_err(wrong)?;
     Ok(newest())
 }

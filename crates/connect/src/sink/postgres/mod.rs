@@ -38,7 +38,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use alone::Alone;
 pub use catalog::{ListedColumn, ListedTable};
-pub use commit::{Committed, EpochChanges, LakeChanges, Phases};
+pub use commit::{Committed, EpochChanges, LakeChanges, Observed, Phases};
 pub use config::{TlsMode, UnknownTlsMode, WarehouseConfig, WarehouseTls};
 pub use dead_letters::{DeadLetterFilter, ListedDeadLetter, StoredDeadLetter};
 pub use decode::DecodeError;

@@ -24,29 +24,30 @@ use super::identifier::source_text;
 /// compared as that epoch left it.
 const MOVE: &str = "\
     with wanted as (\
-        select * from unnest($3::text[], $4::text[], $5::integer[], $6::text[], $7::text[], $8::text[]) \
-            as w(source, partition, incarnation, identity, expected, next)\
+        select * from unnest($3::text[], $4::text[], $5::integer[], $6::text[], $7::text[], $8::text[], \
+                $9::bigint[]) \
+            as w(source, partition, incarnation, identity, expected, next, lag)\
     ), inserted as (\
-        insert into factmill.positions as p (target, job, source, partition, incarnation, identity, position) \
-        select $1, $2, source, partition, incarnation, identity, next from wanted where expected is null \
+        insert into factmill.positions as p (target, job, source, partition, incarnation, identity, position, lag) \
+        select $1, $2, source, partition, incarnation, identity, next, lag from wanted where expected is null \
         order by source collate \"C\", partition collate \"C\" \
         on conflict (target, job, source, partition) do update \
             set incarnation = excluded.incarnation, identity = excluded.identity, \
-                position = excluded.position, updated_at = now() \
+                position = excluded.position, lag = excluded.lag, updated_at = now() \
             where p.incarnation < excluded.incarnation and exists (\
                 select from factmill.incarnations i \
                 where i.target = p.target and i.job = p.job and i.source = p.source \
                   and i.ordinal = p.incarnation and i.ended_at is not null) \
         returning source, partition\
     ), held as materialized (\
-        select p.source, p.partition, w.next \
+        select p.source, p.partition, w.next, w.lag \
         from factmill.positions p join wanted w on w.source = p.source and w.partition = p.partition \
         where p.target = $1 and p.job = $2 and (select count(*) from inserted) >= 0 \
           and w.expected = p.position and w.incarnation = p.incarnation and w.identity = p.identity \
         order by p.source collate \"C\", p.partition collate \"C\" \
         for update of p\
     ), moved as (\
-        update factmill.positions p set position = h.next, updated_at = now() \
+        update factmill.positions p set position = h.next, lag = h.lag, updated_at = now() \
         from held h \
         where p.target = $1 and p.job = $2 and p.source = h.source and p.partition = h.partition \
         returning p.source, p.partition\
@@ -82,6 +83,7 @@ pub(super) async fn move_positions(
     statement: &Statement,
     reader: &Reader,
     intervals: &[Interval],
+    lag: &HashMap<PartitionId, i64>,
 ) -> Result<(), WarehouseError> {
     let wrong = |source| WarehouseError::query("moving positions", source);
     let keys = Keys::of(intervals.iter().map(Interval::partition));
@@ -101,6 +103,10 @@ pub(super) async fn move_positions(
         .iter()
         .map(|interval| interval.to().to_text())
         .collect();
+    let lag: Vec<Option<i64>> = intervals
+        .iter()
+        .map(|interval| lag.get(interval.partition()).copied())
+        .collect();
     let moved = tx
         .query(
             statement,
@@ -113,6 +119,7 @@ pub(super) async fn move_positions(
                 &identities,
                 &expected,
                 &next,
+                &lag,
             ],
         )
         .await

@@ -4,13 +4,17 @@ use std::path::Path;
 
 use factmill_connect::source::kafka::{Identity, KafkaConfig};
 use futures::future::{join_all, try_join_all};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{JobRun, Run, needs};
+use crate::commands::serve;
 use crate::config::Connections;
 use crate::embedded::{Feed, Place, Servers, Wanted};
 use crate::failure::chain;
 use crate::printer::BOLD;
+use crate::producers;
+use crate::web::{self, PAGE_PORT, Page};
 use crate::workspace::embedded_failure;
 
 /// Starts the servers, streams, and ends them, whatever happened between.
@@ -43,7 +47,11 @@ async fn stream(run: &Run<'_>, servers: &Servers) -> anyhow::Result<()> {
     // Offsets of a new broker begin at 0 again: each start is a life of its own.
     let identity = format!("embedded/{}", uuid::Uuid::new_v4());
     let feeds = feeds(run, servers, &connections, &identity).await?;
-    announce(run, servers, &feeds);
+    let page = match run.arguments.once {
+        true => None,
+        false => page(run, &feeds, &connections).await?,
+    };
+    announce(run, servers, &feeds, page.as_ref());
 
     let jobs = run.jobs.iter().zip(&feeds).map(|(job, feed)| JobRun {
         job,
@@ -77,13 +85,37 @@ async fn stream(run: &Run<'_>, servers: &Servers) -> anyhow::Result<()> {
             tracing::error!(about, reason, "a producer inside ended; the stream goes on");
         }
     });
+    let showing = async {
+        let Some((listener, page)) = page else { return };
+        if let Err(error) = web::serve(listener, page, cancel.clone()).await {
+            let reason = format!("{error:#}");
+            tracing::error!(reason, "the web page ended; the stream goes on");
+        }
+    };
     let streaming = async {
         let streamed = run.epochs(&connections, jobs).await;
         ended.cancel();
+        cancel.cancel();
         streamed
     };
-    let (streamed, _) = tokio::join!(streaming, join_all(producing));
+    let (streamed, _, ()) = tokio::join!(streaming, join_all(producing), showing);
     streamed
+}
+
+/// The page of the job that has one, bound to its usual port, or a free one where that is taken.
+async fn page(
+    run: &Run<'_>,
+    feeds: &[Option<Feed>],
+    connections: &Connections,
+) -> anyhow::Result<Option<(TcpListener, Page)>> {
+    let feeds = run.jobs.iter().zip(feeds);
+    let mut shops = feeds.filter_map(|(job, feed)| Some((job, feed.as_ref()?.shop()?)));
+    let Some((job, shop)) = shops.next() else {
+        return Ok(None);
+    };
+    let listener = producers::bind(None, PAGE_PORT).await?;
+    let page = serve::page(shop, job, connections).await?;
+    Ok(Some((listener, page)))
 }
 
 /// The producer of each job, ready to go on; `None` where a job has none.
@@ -115,7 +147,12 @@ async fn feeds(
 }
 
 /// Says what runs where and how to ask it.
-fn announce(run: &Run<'_>, servers: &Servers, feeds: &[Option<Feed>]) {
+fn announce(
+    run: &Run<'_>,
+    servers: &Servers,
+    feeds: &[Option<Feed>],
+    page: Option<&(TcpListener, Page)>,
+) {
     let printer = &run.workspace.printer;
     let connections = servers.connections();
     let mut lines = vec![format!(
@@ -147,6 +184,9 @@ fn announce(run: &Run<'_>, servers: &Servers, feeds: &[Option<Feed>]) {
             String::new()
         };
         lines.push(format!("  producer   {whose}{}", feed.about));
+    }
+    if let Some(Ok(address)) = page.map(|(listener, _)| listener.local_addr()) {
+        lines.push(format!("  page       http://{address}"));
     }
     if let Some(first) = run.jobs.first() {
         let schema = &first.schema;
