@@ -141,7 +141,9 @@ pub enum DecoderError {
         column: String,
     },
     /// A format whose schemas are kept elsewhere.
-    #[error("format {format:?} needs a schema registry; name one in the profile")]
+    #[error(
+        "format {format:?} needs a schema registry; name one by `schema_registry` in a profile with servers of its own"
+    )]
     NoRegistry {
         /// The format.
         format: Format,
