@@ -60,7 +60,9 @@ async fn main() -> Result<()> {
         let lasting = Duration::from_secs(arguments.together_seconds);
         let names: Vec<&str> = alone.iter().map(|ran| ran.job.as_str()).collect();
         progress("all jobs in one process");
-        let one = world.together(std::slice::from_ref(&names), lasting).await?;
+        let one = world
+            .together(std::slice::from_ref(&names), lasting)
+            .await?;
         jobs::print_together("in one process", &one);
         progress("all jobs, a process each");
         let each: Vec<Vec<&str>> = names.iter().map(|name| vec![*name]).collect();
