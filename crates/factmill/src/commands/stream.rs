@@ -40,8 +40,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// job stop.
 pub(super) async fn run(arguments: &StreamArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::open(context)?;
-    let names = workspace.choose_jobs(&arguments.jobs, arguments.all)?;
-    let project = workspace.project_with(&names, &arguments.settings)?;
+    let (project, names) =
+        workspace.choose_jobs(&arguments.jobs, arguments.all, &arguments.settings)?;
     let jobs = names.iter().map(|name| project.job(name));
     let jobs: Vec<&Job> = jobs.collect::<Result<_, _>>()?;
     let profile = workspace.profile(Needs::of(&jobs))?;
