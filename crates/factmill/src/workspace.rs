@@ -53,7 +53,11 @@ impl Workspace {
     ///
     /// # Errors
     /// As [`Workspace::project`].
-    pub(crate) fn project_with(&self, jobs: &[String], settings: &[Setting]) -> Result<Project, Diagnostics> {
+    pub(crate) fn project_with(
+        &self,
+        jobs: &[String],
+        settings: &[Setting],
+    ) -> Result<Project, Diagnostics> {
         let each = jobs.iter().flat_map(|job| {
             let of_job = move |setting: &Setting| (job.clone(), setting.to_string());
             settings.iter().map(of_job)

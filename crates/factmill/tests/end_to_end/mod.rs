@@ -6,6 +6,7 @@ mod batch;
 mod dashboards;
 mod embedded;
 mod exactly_once;
+mod formats;
 mod lake;
 mod quarantine;
 mod world;

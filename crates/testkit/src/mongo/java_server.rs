@@ -13,7 +13,7 @@ use factmill_provision::packages::{self, SystemPackage};
 use factmill_provision::process::{Launch, Parting, ServerProcess};
 use factmill_provision::program;
 
-use crate::toolchain;
+use crate::toolchain::{self, Artifact};
 
 const VERSION: &str = "1.47.0";
 
@@ -49,17 +49,13 @@ public class Launcher {
 /// The folder with the jars and the compiled launcher.
 pub(super) fn program() -> Result<PathBuf> {
     toolchain::cached(&format!("mongo-java-server-{VERSION}"), |folder| {
-        let maven = toolchain::maven()?;
         eprintln!("testkit: fetching mongo-java-server {VERSION} by Maven");
-        let project = folder.join("pom.xml");
-        fs::write(&project, pom()).context("could not write the Maven project")?;
-        program::output(
-            Command::new(maven)
-                .args(["--batch-mode", "--quiet", "--file"])
-                .arg(&project)
-                .arg("dependency:copy-dependencies")
-                .arg(format!("-DoutputDirectory={}", folder.display())),
-        )?;
+        let artifact = Artifact {
+            group: "de.bwaldvogel",
+            name: "mongo-java-server",
+            version: VERSION,
+        };
+        toolchain::copy(&[artifact], folder)?;
         let source = folder.join("Launcher.java");
         fs::write(&source, SOURCE).context("could not write the launcher")?;
         program::output(
@@ -80,17 +76,6 @@ fn compiler() -> Result<PathBuf> {
     }
     packages::install(&COMPILER)?;
     program::find("javac").ok_or_else(|| packages::missing(&COMPILER).into())
-}
-
-fn pom() -> String {
-    format!(
-        "<project xmlns=\"http://maven.apache.org/POM/4.0.0\">\n\
-         <modelVersion>4.0.0</modelVersion>\n\
-         <groupId>factmill</groupId><artifactId>test-mongo</artifactId><version>1</version>\n\
-         <dependencies><dependency><groupId>de.bwaldvogel</groupId>\
-         <artifactId>mongo-java-server</artifactId><version>{VERSION}</version>\
-         </dependency></dependencies>\n</project>\n"
-    )
 }
 
 pub(super) fn launch(program: &Path, folder: &Path, port: u16) -> Result<ServerProcess> {
