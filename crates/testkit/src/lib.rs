@@ -30,7 +30,7 @@ pub use browser::Browser;
 pub use duckdb::DuckDb;
 pub use kafka::Kafka;
 pub use mockoon::Mockoon;
-pub use mongo::Mongo;
+pub use mongo::{Mongo, MongoProxy};
 pub use outside::unique_name;
 pub use postgres::{Postgres, TestDatabase};
 pub use registry::SchemaRegistry;

@@ -3,6 +3,7 @@
 mod bad_input;
 mod banking;
 mod batch;
+mod changes;
 mod dashboards;
 mod embedded;
 mod exactly_once;
