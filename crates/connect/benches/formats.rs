@@ -65,6 +65,9 @@ struct Event {
     weight: f64,
 }
 
+/// How an event is written.
+type Payload = fn(&Event) -> Vec<u8>;
+
 const CUSTOMER: &str = "Zoé Martin";
 const STATUS: &str = "completed";
 
@@ -167,7 +170,7 @@ fn contract() -> SourceSchema {
     }
 }
 
-fn pulled(source: &SourceName, payload: fn(&Event) -> Vec<u8>) -> Pulled {
+fn pulled(source: &SourceName, payload: Payload) -> Pulled {
     let names = COLUMNS.map(|(name, _)| name).join(",");
     let mut records = Records::default();
     for number in 0..EVENTS {
@@ -222,7 +225,7 @@ fn decode(criterion: &mut Criterion) {
     let source = SourceName::new("shop", "events");
     let mut group = criterion.benchmark_group("formats");
     group.throughput(Throughput::Elements(EVENTS as u64));
-    let formats: [(&str, Format, fn(&Event) -> Vec<u8>); 4] = [
+    let formats: [(&str, Format, Payload); 4] = [
         ("json", Format::Json, Event::json),
         ("csv", Format::Csv, Event::csv),
         ("avro", Format::Avro, Event::avro),

@@ -82,7 +82,7 @@ pub(crate) enum Profile {
     /// Private servers in this folder.
     Embedded(PathBuf),
     /// Servers that run already.
-    Servers(Connections),
+    Servers(Box<Connections>),
 }
 
 impl Profile {
@@ -136,7 +136,8 @@ impl Profile {
         };
         match &profile.embedded {
             None => {
-                connections::resolve(profile, &loaded, directory, name, needs).map(Self::Servers)
+                let connections = connections::resolve(profile, &loaded, directory, name, needs)?;
+                Ok(Self::Servers(Box::new(connections)))
             }
             Some(embedded) => {
                 let mut found = Vec::new();

@@ -212,7 +212,7 @@ impl Workspace {
         command: &str,
     ) -> anyhow::Result<ServersInUse> {
         Ok(match self.profile(needs)? {
-            Profile::Servers(connections) => ServersInUse::Running(Box::new(connections)),
+            Profile::Servers(connections) => ServersInUse::Running(connections),
             Profile::Embedded(directory) => {
                 let access = Access::open(&directory, command)
                     .await

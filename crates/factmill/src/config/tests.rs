@@ -43,7 +43,7 @@ impl Folder {
 
     fn connections(&self, needs: Needs) -> Connections {
         match self.load("local", needs, &[]).unwrap() {
-            Profile::Servers(connections) => connections,
+            Profile::Servers(connections) => *connections,
             Profile::Embedded(directory) => panic!("embedded in {}", directory.display()),
         }
     }

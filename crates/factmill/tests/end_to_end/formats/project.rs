@@ -63,6 +63,9 @@ pub(super) fn write(folder: &Path, prefix: &str) -> Result<()> {
     let payments = "{{ config(materialized='table') }}\n\
                     select * from {{ source('shop', 'payments') }}\n";
     write("models/payments.sql", payments)?;
+    let plain = "{{ config(materialized='table') }}\n\
+                 select * from {{ source('shop', 'payments') }}\n";
+    write("models/plain.sql", plain)?;
     let source = |table: &str, format: &str| {
         format!(
             "  shop.{table}:\n    kafka: {{ topic: {prefix}-{table}, start: earliest }}\n    format: {format}\n"
@@ -74,10 +77,10 @@ pub(super) fn write(folder: &Path, prefix: &str) -> Result<()> {
         &source("customers", "debezium"),
         &source("stock", "debezium_avro"),
         &source("payments", "protobuf"),
-        "models: [\"*\"]\n",
+        "models: [orders, customers, stock, payments]\n",
     ];
     write("jobs/shop.yml", &job.concat())?;
-    let plain = "sources:\n  shop.customers:\n    kafka: { topic: x }\nmodels: [customers]\nschema: plain\n\
+    let plain = "sources:\n  shop.payments:\n    kafka: { topic: x }\nmodels: [plain]\n\
                  lake: { schema: plain }\n";
     write("jobs/plain.yml", plain)
 }
