@@ -23,61 +23,54 @@ pub(crate) struct Artifact<'a> {
 
 /// Copies artifacts and all that they need into a folder.
 pub(crate) fn copy(artifacts: &[Artifact<'_>], folder: &Path) -> Result<()> {
-    let dependencies = artifacts.iter().map(|artifact| dependency(artifact, ""));
-    run(
-        "dependency:copy-dependencies",
-        &dependencies.collect::<String>(),
-        folder,
-    )
+    let dependencies = artifacts.iter().map(|artifact| {
+        let Artifact {
+            group,
+            name,
+            version,
+        } = artifact;
+        format!(
+            "<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId>\
+             <version>{version}</version></dependency>\n"
+        )
+    });
+    let text = format!(
+        "<project xmlns=\"http://maven.apache.org/POM/4.0.0\">\n\
+         <modelVersion>4.0.0</modelVersion>\n\
+         <groupId>factmill</groupId><artifactId>test-servers</artifactId><version>1</version>\n\
+         <dependencies>\n{}</dependencies>\n</project>\n",
+        dependencies.collect::<String>()
+    );
+    fs::write(folder.join("pom.xml"), text).context("could not write the Maven project")?;
+    run("dependency:copy-dependencies", &[], folder)
 }
 
-/// Unpacks an archive, `type` and `classifier` as Maven calls them, into a folder; what it would need
-/// is in it.
+/// Unpacks an archive, `kind` and `classifier` as Maven calls them, into a folder, and nothing that it
+/// would need.
 pub(crate) fn unpack(
     artifact: &Artifact<'_>,
     kind: &str,
     classifier: &str,
     folder: &Path,
 ) -> Result<()> {
-    let alone = format!(
-        "<type>{kind}</type><classifier>{classifier}</classifier><exclusions><exclusion>\
-         <groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions>"
-    );
-    run(
-        "dependency:unpack-dependencies",
-        &dependency(artifact, &alone),
-        folder,
-    )
-}
-
-fn dependency(artifact: &Artifact<'_>, more: &str) -> String {
     let Artifact {
         group,
         name,
         version,
     } = artifact;
-    format!(
-        "<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId>\
-         <version>{version}</version>{more}</dependency>\n"
-    )
+    let artifact = format!("-Dartifact={group}:{name}:{version}:{kind}:{classifier}");
+    run("dependency:unpack", &[artifact], folder)
 }
 
-fn run(goal: &str, dependencies: &str, folder: &Path) -> Result<()> {
+/// Runs a goal in the folder, which takes what comes of it.
+fn run(goal: &str, arguments: &[String], folder: &Path) -> Result<()> {
     let maven = super::ensure("mvn", &MAVEN)?;
-    let project = folder.join("pom.xml");
-    let text = format!(
-        "<project xmlns=\"http://maven.apache.org/POM/4.0.0\">\n\
-         <modelVersion>4.0.0</modelVersion>\n\
-         <groupId>factmill</groupId><artifactId>test-servers</artifactId><version>1</version>\n\
-         <dependencies>\n{dependencies}</dependencies>\n</project>\n"
-    );
-    fs::write(&project, text).context("could not write the Maven project")?;
     program::output(
         Command::new(maven)
-            .args(["--batch-mode", "--quiet", "--file"])
-            .arg(&project)
-            .arg(goal)
-            .arg(format!("-DoutputDirectory={}", folder.display())),
+            .args(["--batch-mode", "--quiet", goal])
+            .args(arguments)
+            .arg(format!("-DoutputDirectory={}", folder.display()))
+            .current_dir(folder),
     )?;
     Ok(())
 }
