@@ -174,7 +174,9 @@ impl Run<'_> {
             return Err(Failure::usage("the profile has no `warehouse` or no `lake`").into());
         };
         let reader = self.workspace.reader(&run.job.name);
+        // the profile's is there for any job of the run
         let registry = connections.schema_registry.as_ref();
+        let registry = registry.filter(|_| Needs::of(&[run.job]).schema_registry);
         let registry = registry.map(|registry| Registry::new(&registry.config()));
         let registry = registry.transpose().map_err(Failure::classified)?;
         let options = StreamOptions {

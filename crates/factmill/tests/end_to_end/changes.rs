@@ -43,7 +43,7 @@ fn project(folder: &Path) -> Result<()> {
     write(
         "models/orders.sql",
         "{{ config(materialized='incremental', unique_key='id') }}\n\
-         select * from {{ source('shop', 'orders') }}\n",
+         select id, city, version from {{ source('shop', 'orders') }}\n",
     )?;
     write(
         "jobs/shop.yml",

@@ -53,18 +53,22 @@ pub(super) fn write(folder: &Path, prefix: &str) -> Result<()> {
     write("factmill.yml", PROFILE)?;
     write("dbt_project.yml", "name: shop\nversion: \"1\"\n")?;
     write("models/_sources.yml", SOURCES)?;
-    for table in ["orders", "customers", "stock"] {
+    for (table, columns) in [
+        ("orders", "id, customer, amount, note"),
+        ("customers", "id, name"),
+        ("stock", "id, pieces"),
+    ] {
         let model = format!(
             "{{{{ config(materialized='incremental', unique_key='id') }}}}\n\
-             select * from {{{{ source('shop', '{table}') }}}}\n"
+             select {columns} from {{{{ source('shop', '{table}') }}}}\n"
         );
         write(&format!("models/{table}.sql"), &model)?;
     }
     let payments = "{{ config(materialized='table') }}\n\
-                    select * from {{ source('shop', 'payments') }}\n";
+                    select id, amount from {{ source('shop', 'payments') }}\n";
     write("models/payments.sql", payments)?;
     let plain = "{{ config(materialized='table') }}\n\
-                 select * from {{ source('shop', 'payments') }}\n";
+                 select id, amount from {{ source('shop', 'payments') }}\n";
     write("models/plain.sql", plain)?;
     let source = |table: &str, format: &str| {
         format!(
