@@ -336,6 +336,10 @@ async fn a_server_that_is_killed_and_comes_back_loses_and_doubles_nothing() {
         let lost = failure(&mut source).await;
         assert_eq!(lost.kind(), ErrorKind::Transient, "{}", told(&lost));
         mongo.restart().await.unwrap();
+        // connections of before are dead, and a stand-in's writes are not tried again
+        let namespace = world.collection.namespace();
+        let client = mongo.connect().await.unwrap();
+        world.collection = client.database(&namespace.db).collection(&namespace.coll);
         source.source.rewind().await.unwrap();
     }
     follow(&world, &mut source, &mut state, &mut offset).await;

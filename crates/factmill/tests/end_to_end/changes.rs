@@ -8,9 +8,9 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use factmill_testkit::{Mongo, MongoProxy};
 use futures::TryStreamExt;
+use mongodb::Collection;
 use mongodb::bson::{Document, doc};
-use mongodb::{Client, Collection};
-use tokio_postgres::Client as Warehouse;
+use tokio_postgres::Client;
 
 use super::world::{Running, World, eventually, finished};
 
@@ -57,7 +57,11 @@ struct Shop {
     world: World,
     folder: tempfile::TempDir,
     collection: Collection<Document>,
-    warehouse: Warehouse,
+    warehouse: Client,
+}
+
+async fn orders(mongo: &Mongo) -> Result<Collection<Document>> {
+    Ok(mongo.connect().await?.database("shop").collection("orders"))
 }
 
 impl Shop {
@@ -65,13 +69,20 @@ impl Shop {
         let world = World::start().await?;
         let folder = tempfile::tempdir()?;
         project(folder.path())?;
-        let client: Client = mongo.connect().await?;
         Ok(Self {
             warehouse: world.warehouse().await?,
-            collection: client.database("shop").collection("orders"),
+            collection: orders(mongo).await?,
             folder,
             world,
         })
+    }
+
+    /// SIGKILL, and all data there again; connections of before are dead.
+    async fn kill_and_restart(&mut self, mongo: &Mongo) -> Result<()> {
+        mongo.kill()?;
+        mongo.restart().await?;
+        self.collection = orders(mongo).await?;
+        Ok(())
     }
 
     fn stream(&self, mongo_url: &str, more: &[&str]) -> Command {
@@ -179,21 +190,19 @@ fn refused(command: Command, found: &str) -> Result<()> {
 async fn a_collection_that_changes_and_a_server_that_is_killed_end_in_an_equal_table() -> Result<()>
 {
     let mongo = Mongo::start_with_durable_changes().await?;
-    let shop = Shop::open(&mongo).await?;
+    let mut shop = Shop::open(&mongo).await?;
     shop.insert(0..3_000).await?;
     let running = shop.start(mongo.url())?;
     // in the middle of the snapshot, with changes before and after
     let some = async || Ok(shop.rows().await?.len() >= 300);
     let (begun, changed) = tokio::join!(eventually("some rows", some), shop.change(0..100));
     begun.and(changed)?;
-    mongo.kill()?;
-    mongo.restart().await?;
+    shop.kill_and_restart(&mongo).await?;
     shop.change(100..200).await?;
     shop.equal().await?;
     // in the middle of the changes
     shop.change(200..250).await?;
-    mongo.kill()?;
-    mongo.restart().await?;
+    shop.kill_and_restart(&mongo).await?;
     shop.change(250..300).await?;
     shop.equal().await?;
     let (status, said) = running.end()?;
@@ -220,8 +229,7 @@ async fn a_position_that_leads_nowhere_any_more_is_exit_code_4_with_the_ways_out
 
     // another server, where a collection of that name is too
     let other = Mongo::start_with_changes().await?;
-    let elsewhere: Collection<Document> =
-        other.connect().await?.database("shop").collection("orders");
+    let elsewhere = orders(&other).await?;
     elsewhere
         .insert_one(doc! { "_id": 1, "city": "Lyon", "version": 0 })
         .await?;
