@@ -78,6 +78,13 @@ pub enum Format {
     Bson,
 }
 
+impl Format {
+    /// Whether its payloads are read by schemas that a registry keeps.
+    pub fn needs_registry(self) -> bool {
+        matches!(self, Self::Avro | Self::Protobuf | Self::DebeziumAvro)
+    }
+}
+
 /// Columns that every decoded batch carries after the declared ones: where a row comes from.
 ///
 /// `_factmill_topic` Utf8, `_factmill_incarnation` Int32, `_factmill_partition` Int32,

@@ -10,10 +10,11 @@ mod secret;
 use std::path::{Path, PathBuf};
 
 use factmill_core::diagnostic::{Diagnostic, Diagnostics};
-use factmill_project::nearest;
+use factmill_project::job::Origin;
 use factmill_project::yaml::{self, Loaded, Variables};
+use factmill_project::{Job, nearest};
 
-pub(crate) use connections::{Connections, Kafka, Lake, Mongo, Warehouse};
+pub(crate) use connections::{Connections, Kafka, Lake, Mongo, SchemaRegistry, Warehouse};
 pub(crate) use environment::Environment;
 pub(crate) use file::{FactmillFile, TlsMode};
 pub(crate) use secret::ConnectionUrl;
@@ -33,6 +34,8 @@ pub(crate) struct Needs {
     pub(crate) kafka: bool,
     /// MongoDB.
     pub(crate) mongo: bool,
+    /// Where the schemas of Avro and Protobuf values are kept.
+    pub(crate) schema_registry: bool,
     /// Postgres.
     pub(crate) warehouse: bool,
     /// The lake's files.
@@ -44,14 +47,28 @@ impl Needs {
     pub(crate) const DATA: Self = Self {
         kafka: false,
         mongo: false,
+        schema_registry: false,
         warehouse: true,
         lake: true,
     };
+
+    /// Everything that streaming these jobs takes.
+    pub(crate) fn of(jobs: &[&Job]) -> Self {
+        let sources = || jobs.iter().flat_map(|job| &job.sources);
+        let reads_collection = sources().any(|source| matches!(source.origin, Origin::Mongo(_)));
+        Self {
+            kafka: sources().any(|source| source.origin.topic().is_some()),
+            mongo: reads_collection || jobs.iter().any(|job| job.raw_store.is_some()),
+            schema_registry: sources().any(|source| source.format.needs_registry()),
+            ..Self::DATA
+        }
+    }
 
     fn has(self, connection: &str) -> bool {
         match connection {
             "kafka" => self.kafka,
             "mongo" => self.mongo,
+            "schema_registry" => self.schema_registry,
             "warehouse" => self.warehouse,
             "lake" => self.lake,
             _ => true,
@@ -65,7 +82,7 @@ pub(crate) enum Profile {
     /// Private servers in this folder.
     Embedded(PathBuf),
     /// Servers that run already.
-    Servers(Connections),
+    Servers(Box<Connections>),
 }
 
 impl Profile {
@@ -119,7 +136,8 @@ impl Profile {
         };
         match &profile.embedded {
             None => {
-                connections::resolve(profile, &loaded, directory, name, needs).map(Self::Servers)
+                let connections = connections::resolve(profile, &loaded, directory, name, needs)?;
+                Ok(Self::Servers(Box::new(connections)))
             }
             Some(embedded) => {
                 let mut found = Vec::new();

@@ -1,6 +1,6 @@
 //! Watches a running stream: counts, measures, logs, draws.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,8 @@ use crate::stream::{EpochReport, Observer, Summary, Tally};
 /// How often progress is logged where no live view is drawn.
 const LOG_EVERY: Duration = Duration::from_secs(5);
 
-/// More undeclared fields than this are counted and not named: hostile data has no end of names.
+/// More undeclared fields of a source than this are counted and not named: hostile data has no end
+/// of names.
 const NAMED_FIELDS: usize = 100;
 
 /// The one observer of a run.
@@ -36,7 +37,8 @@ struct Told {
     rows: u64,
     dead_letters: u64,
     lag: HashMap<SourceName, i64>,
-    fields: HashSet<(SourceName, String)>,
+    /// Undeclared fields that were named already.
+    fields: HashMap<SourceName, HashSet<String>>,
 }
 
 impl Watch {
@@ -50,15 +52,7 @@ impl Watch {
             telling,
             live,
             unread,
-            told: Mutex::new(Told {
-                tally: Tally::begin(),
-                logged_at: Instant::now(),
-                logged_rows: 0,
-                rows: 0,
-                dead_letters: 0,
-                lag: HashMap::new(),
-                fields: HashSet::new(),
-            }),
+            told: Mutex::new(Told::nothing()),
         }
     }
 
@@ -85,6 +79,35 @@ impl Watch {
 }
 
 impl Told {
+    fn nothing() -> Self {
+        Self {
+            tally: Tally::begin(),
+            logged_at: Instant::now(),
+            logged_rows: 0,
+            rows: 0,
+            dead_letters: 0,
+            lag: HashMap::new(),
+            fields: HashMap::new(),
+        }
+    }
+
+    /// Those of these fields that no line has named, as long as not too many are.
+    fn not_named_yet<'a>(
+        &mut self,
+        source: &SourceName,
+        fields: impl Iterator<Item = &'a String>,
+    ) -> Vec<&'a str> {
+        let named = self.fields.entry(source.clone()).or_default();
+        let mut new = Vec::new();
+        for field in fields {
+            if named.len() < NAMED_FIELDS && !named.contains(field) {
+                named.insert(field.clone());
+                new.push(field.as_str());
+            }
+        }
+        new
+    }
+
     fn log_progress(&mut self, job: &str) {
         let since = self.logged_at.elapsed();
         if since < LOG_EVERY || self.rows == self.logged_rows {
@@ -143,12 +166,13 @@ impl Observer for Watch {
         }
     }
 
-    fn undeclared(&self, source: &SourceName, path: &str, count: u64) {
-        self.telling.metrics.undeclared(source, count);
-        let mut told = self.told();
-        if told.fields.len() < NAMED_FIELDS && told.fields.insert((source.clone(), path.to_owned()))
-        {
-            tracing::warn!(%source, field = path, "a field is not declared and is left out; this is said once");
+    fn undeclared(&self, source: &SourceName, fields: &BTreeMap<String, u64>) {
+        let metrics = &self.telling.metrics;
+        metrics.undeclared(source, fields.values().sum());
+        let new = self.told().not_named_yet(source, fields.keys());
+        if !new.is_empty() {
+            let fields = new.join(", ");
+            tracing::warn!(%source, fields, "fields that are not declared are left out; this is said once");
         }
     }
 
@@ -174,5 +198,24 @@ impl Observer for Watch {
             reason = chain(failure),
             "going back to the stored positions"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_named_once_and_not_without_end() {
+        let mut told = Told::nothing();
+        let charges = SourceName::new("stripe", "charges");
+        let fields = ["a.b".to_owned(), "c".to_owned()];
+        assert_eq!(told.not_named_yet(&charges, fields.iter()), ["a.b", "c"]);
+        assert!(told.not_named_yet(&charges, fields.iter()).is_empty());
+        let more: Vec<String> = (0..200).map(|number| number.to_string()).collect();
+        let named = told.not_named_yet(&charges, more.iter()).len();
+        assert_eq!(named, NAMED_FIELDS - fields.len());
+        let orders = SourceName::new("shop", "orders");
+        assert_eq!(told.not_named_yet(&orders, fields.iter()).len(), 2);
     }
 }

@@ -65,12 +65,17 @@ impl Workspace {
         self.load(each.collect())
     }
 
-    /// The names of the jobs to run: those named, every one, the only one, or the one that a person
-    /// chooses.
+    /// The project and the names of its jobs to run: those named, every one, the only one, or the one
+    /// that a person chooses. Keys of these jobs are overridden.
     ///
     /// # Errors
     /// When there is none to choose from, nobody to ask, or the project cannot be read.
-    pub(crate) fn choose_jobs(&self, named: &[String], all: bool) -> anyhow::Result<Vec<String>> {
+    pub(crate) fn choose_jobs(
+        &self,
+        named: &[String],
+        all: bool,
+        settings: &[Setting],
+    ) -> anyhow::Result<(Project, Vec<String>)> {
         if !named.is_empty() {
             let mut once = Vec::with_capacity(named.len());
             for job in named {
@@ -78,16 +83,26 @@ impl Workspace {
                     once.push(job.clone());
                 }
             }
-            return Ok(once);
+            return Ok((self.project_with(&once, settings)?, once));
         }
         let project = Project::load(&self.directory, &self.load_options(Vec::new()))?;
+        let chosen = self.choose_unnamed(&project, all)?;
+        if settings.is_empty() {
+            self.show_warnings(&project);
+            return Ok((project, chosen));
+        }
+        // which jobs the settings are for is known only now
+        Ok((self.project_with(&chosen, settings)?, chosen))
+    }
+
+    fn choose_unnamed(&self, project: &Project, all: bool) -> anyhow::Result<Vec<String>> {
         if all && !project.jobs.is_empty() {
             return Ok(project.jobs.iter().map(|job| job.name.clone()).collect());
         }
-        match choose_job(&project, None) {
+        match choose_job(project, None) {
             Ok(job) => Ok(vec![job.name.clone()]),
             Err(_) if self.printer.can_ask() && !project.jobs.is_empty() => {
-                Ok(vec![self.ask_for_job(&project)?])
+                Ok(vec![self.ask_for_job(project)?])
             }
             Err(wrong) => Err(wrong.into()),
         }
@@ -125,10 +140,14 @@ impl Workspace {
 
     fn load(&self, overrides: Vec<(String, String)>) -> Result<Project, Diagnostics> {
         let project = Project::load(&self.directory, &self.load_options(overrides))?;
+        self.show_warnings(&project);
+        Ok(project)
+    }
+
+    fn show_warnings(&self, project: &Project) {
         for warning in &project.warnings {
             self.printer.warn(warning);
         }
-        Ok(project)
     }
 
     fn load_options(&self, overrides: Vec<(String, String)>) -> LoadOptions {
@@ -193,7 +212,7 @@ impl Workspace {
         command: &str,
     ) -> anyhow::Result<ServersInUse> {
         Ok(match self.profile(needs)? {
-            Profile::Servers(connections) => ServersInUse::Running(Box::new(connections)),
+            Profile::Servers(connections) => ServersInUse::Running(connections),
             Profile::Embedded(directory) => {
                 let access = Access::open(&directory, command)
                     .await

@@ -2,6 +2,7 @@
 
 mod file;
 mod set;
+mod source_file;
 
 use std::path::PathBuf;
 use std::time::Duration;

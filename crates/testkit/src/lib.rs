@@ -1,13 +1,13 @@
-//! Real servers for tests: Postgres, Kafka, a MongoDB-compatible store, Mockoon as a third
-//! party's API, and DuckDB as the judge of the lake.
+//! Real servers for tests: Postgres, Kafka, a MongoDB-compatible store, a schema registry,
+//! Mockoon as a third party's API, and DuckDB as the judge of the lake.
 //!
 //! Each server runs on a free port with a temporary folder and ends with the test process, also when
 //! that one is killed. What a server needs (Java, Maven, Go, Python) is installed where that takes no
 //! question; what was downloaded or built stays in the user's cache folder
 //! ([`factmill_provision::cache::folder`]).
 //!
-//! `FACTMILL_TEST_POSTGRES`, `FACTMILL_TEST_KAFKA` and `FACTMILL_TEST_MONGO` name servers that run
-//! already. Those are never stopped: tests that kill or restart a server ask `restartable()` first
+//! `FACTMILL_TEST_POSTGRES`, `FACTMILL_TEST_KAFKA`, `FACTMILL_TEST_MONGO` and `FACTMILL_TEST_REGISTRY`
+//! name servers that run already. Those are never stopped: tests that kill or restart a server ask `restartable()` first
 //! and say that they skip.
 //!
 //! Tests share one server of a kind through `shared()` and keep apart by names: a fresh database, a
@@ -22,6 +22,7 @@ mod mongo;
 mod outside;
 mod postgres;
 pub mod project;
+mod registry;
 mod scratch;
 pub mod toolchain;
 
@@ -29,6 +30,7 @@ pub use browser::Browser;
 pub use duckdb::DuckDb;
 pub use kafka::Kafka;
 pub use mockoon::Mockoon;
-pub use mongo::Mongo;
+pub use mongo::{Mongo, MongoProxy};
 pub use outside::unique_name;
 pub use postgres::{Postgres, TestDatabase};
+pub use registry::SchemaRegistry;

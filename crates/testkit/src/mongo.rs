@@ -3,6 +3,7 @@
 mod ferretdb;
 mod java_server;
 mod mongod;
+mod proxy;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,6 +18,9 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use crate::{outside, scratch};
+use java_server::Store;
+
+pub use proxy::MongoProxy;
 
 /// Names a running server by a connection string, `mongodb://…`.
 const OUTSIDE: &str = "FACTMILL_TEST_MONGO";
@@ -25,8 +29,7 @@ const OUTSIDE: &str = "FACTMILL_TEST_MONGO";
 ///
 /// A `mongod` on the `PATH` runs as a replica set of one member. Without it, FerretDB stores and
 /// reads documents, durable over restarts, but has no change streams and no transactions;
-/// mongo-java-server ([`Mongo::start_with_changes`]) has change streams, but only in memory. See
-/// [`Mongo::is_stand_in`]. Dropping it ends it.
+/// mongo-java-server ([`Mongo::start_with_changes`]) has change streams. See [`Mongo::is_stand_in`]. Dropping it ends it.
 #[derive(Debug)]
 pub struct Mongo {
     url: String,
@@ -49,7 +52,7 @@ struct Server {
 enum Kind {
     Mongod(PathBuf),
     FerretDb(PathBuf),
-    JavaServer(PathBuf),
+    JavaServer(PathBuf, Store),
 }
 
 impl Kind {
@@ -63,9 +66,17 @@ impl Kind {
 
     /// A `mongod` on the `PATH`, else mongo-java-server, which has change streams too.
     fn choose_with_changes() -> Result<Self> {
+        Self::choose_with_changes_in(Store::Memory)
+    }
+
+    fn choose_with_durable_changes() -> Result<Self> {
+        Self::choose_with_changes_in(Store::File)
+    }
+
+    fn choose_with_changes_in(store: Store) -> Result<Self> {
         match program::find("mongod") {
             Some(mongod) => Ok(Self::Mongod(mongod)),
-            None => Ok(Self::JavaServer(java_server::program()?)),
+            None => Ok(Self::JavaServer(java_server::program()?, store)),
         }
     }
 
@@ -73,7 +84,7 @@ impl Kind {
         match self {
             Self::Mongod(program) => mongod::launch(program, folder, port),
             Self::FerretDb(program) => ferretdb::launch(program, folder, port),
-            Self::JavaServer(program) => java_server::launch(program, folder, port),
+            Self::JavaServer(program, store) => java_server::launch(program, *store, folder, port),
         }
     }
 }
@@ -101,6 +112,14 @@ impl Mongo {
     /// When there is no `mongod` and mongo-java-server cannot be had, or the server does not start.
     pub async fn start_with_changes() -> Result<Self> {
         Self::start_kind(Kind::choose_with_changes).await
+    }
+
+    /// The same, but documents and their changes outlive a kill.
+    ///
+    /// # Errors
+    /// As [`Mongo::start_with_changes`].
+    pub async fn start_with_durable_changes() -> Result<Self> {
+        Self::start_kind(Kind::choose_with_durable_changes).await
     }
 
     async fn start_kind(choose: fn() -> Result<Kind>) -> Result<Self> {
@@ -160,7 +179,7 @@ impl Mongo {
     }
 
     /// Whether another server stands in for MongoDB: FerretDB has no change streams, no transactions,
-    /// no `$lookup`; mongo-java-server keeps nothing over a restart.
+    /// no `$lookup`; mongo-java-server forgets no resume token, and in memory keeps nothing over a restart.
     pub fn is_stand_in(&self) -> bool {
         self.stand_in
     }

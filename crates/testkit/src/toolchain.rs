@@ -6,6 +6,7 @@
 
 mod chromium;
 mod go;
+mod maven;
 mod node;
 
 use std::env;
@@ -18,6 +19,7 @@ use factmill_provision::{ProvisionError, cache, postgres, program};
 
 pub use chromium::chromedriver;
 pub use go::go;
+pub(crate) use maven::{Artifact, copy, unpack};
 pub use node::{node, npm};
 
 /// Kafka 4 runs on Java 17 and newer.
@@ -34,12 +36,6 @@ const JAVA_17: SystemPackage = SystemPackage {
     what: "Java 17 or newer",
     apt: &["openjdk-17-jre-headless"],
     brew: &["openjdk@17"],
-};
-
-const MAVEN: SystemPackage = SystemPackage {
-    what: "Maven",
-    apt: &["maven"],
-    brew: &["maven"],
 };
 
 const PYTHON: SystemPackage = SystemPackage {
@@ -61,6 +57,7 @@ pub async fn ensure_all() -> Result<()> {
         crate::duckdb::install()?;
         crate::mockoon::install()?;
         crate::grafana::install()?;
+        crate::registry::install()?;
         chromedriver()?;
         Ok(())
     })
@@ -110,14 +107,6 @@ fn java_version(java: &Path) -> Option<u32> {
 fn parse_java_version(text: &str) -> Option<u32> {
     let quoted = text.split('"').nth(1)?;
     quoted.split(['.', '-', '+']).next()?.parse().ok()
-}
-
-/// Maven's `mvn`.
-///
-/// # Errors
-/// When it is missing and cannot be installed.
-pub fn maven() -> Result<PathBuf> {
-    ensure("mvn", &MAVEN)
 }
 
 /// A `python3` that can make virtual environments.

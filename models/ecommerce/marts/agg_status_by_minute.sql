@@ -6,17 +6,32 @@ orders as (
 
 ),
 
-final as (
+-- each customer once: a set of customers for each of many minutes would take much more memory
+by_customer as (
 
     select
         date_trunc('minute', ts) as minute,
         source,
         status,
-        count(*) as order_count,
-        count(distinct customer_id) as customer_count
+        customer_id,
+        count(*) as order_count
 
     from orders
-    group by date_trunc('minute', ts), source, status
+    group by date_trunc('minute', ts), source, status, customer_id
+
+),
+
+final as (
+
+    select
+        minute,
+        source,
+        status,
+        sum(order_count) as order_count,
+        count(customer_id) as customer_count
+
+    from by_customer
+    group by minute, source, status
 
 )
 

@@ -13,7 +13,7 @@ tokenised as (
     select
         id,
         amount,
-        string_to_array(description, ' ') as tokens
+        tokens(description) as tokens
 
     from payments
     where amount is not null
@@ -25,7 +25,7 @@ final as (
     select
         id,
         amount,
-        cast(array_length(tokens) as integer) as token_count,
+        cast(coalesce(array_length(tokens), 0) as integer) as token_count,
         tokens
 
     from tokenised

@@ -32,8 +32,8 @@ final as (
         customer_id,
         review,
         language,
-        sentiment(review, language) as sentiment,
-        sentiment_label(review, language) as sentiment_label
+        sentiment(review) as sentiment,
+        sentiment_label(review) as sentiment_label
 
     from reviews
 

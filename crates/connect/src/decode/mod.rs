@@ -141,7 +141,9 @@ pub enum DecoderError {
         column: String,
     },
     /// A format whose schemas are kept elsewhere.
-    #[error("format {format:?} needs a schema registry; name one in the profile")]
+    #[error(
+        "format {format:?} needs a schema registry; name one by `schema_registry` in a profile with servers of its own"
+    )]
     NoRegistry {
         /// The format.
         format: Format,
@@ -199,7 +201,10 @@ pub fn decoder_with(
             let avro = Avro::new(registry()?, schema.is_keyed());
             Box::new(RecordDecoder::of_json(schema, avro)?)
         }
-        Format::Protobuf => Box::new(RecordDecoder::of_json(schema, Protobuf::new(registry()?))?),
+        Format::Protobuf => {
+            let protobuf = Protobuf::new(registry()?, schema.is_keyed());
+            Box::new(RecordDecoder::of_json(schema, protobuf)?)
+        }
         Format::Debezium => Box::new(RecordDecoder::of_json(schema, Envelope(Plain))?),
         Format::DebeziumAvro => {
             let avro = Avro::new(registry()?, schema.is_keyed());

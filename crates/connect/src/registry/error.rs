@@ -10,7 +10,17 @@ use crate::source::http::HttpSourceError;
 pub enum RegistryError {
     /// No answer.
     #[error("the schema registry cannot be asked")]
-    Http(#[from] HttpSourceError),
+    Http(#[source] HttpSourceError),
+    /// 401, 403, 407.
+    #[error(
+        "schema registry {place} refuses access ({status}); check user and password, or the token, of `schema_registry` in the profile"
+    )]
+    Refused {
+        /// The registry.
+        place: String,
+        /// The answer.
+        status: reqwest::StatusCode,
+    },
     /// An answer of another form.
     #[error("{place} answers `{path}` in a form that no schema registry does; check its URL")]
     Answer {
@@ -20,6 +30,14 @@ pub enum RegistryError {
         path: String,
         /// What is wrong.
         source: serde_json::Error,
+    },
+    /// Nothing of a registry under the URL.
+    #[error(
+        "no schema registry answers at {place}; give its URL with the path of its API, such as https://host/apis/ccompat/v7"
+    )]
+    NoApi {
+        /// The URL.
+        place: String,
     },
     /// A schema refers to one that is not there.
     #[error(
@@ -36,6 +54,15 @@ pub enum RegistryError {
     /// A schema refers to more than is followed.
     #[error("a schema refers to more than 1000 others")]
     TooManyReferences,
+}
+
+impl From<HttpSourceError> for RegistryError {
+    fn from(error: HttpSourceError) -> Self {
+        match error {
+            HttpSourceError::Refused { place, status } => Self::Refused { place, status },
+            other => Self::Http(other),
+        }
+    }
 }
 
 impl Classified for RegistryError {

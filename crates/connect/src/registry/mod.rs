@@ -15,6 +15,7 @@ use async_recursion::async_recursion as boxed;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 pub use error::RegistryError;
 
@@ -102,7 +103,7 @@ pub struct Registry {
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry")
-            .field("place", &self.client.place())
+            .field("place", &self.place())
             .finish_non_exhaustive()
     }
 }
@@ -155,7 +156,8 @@ impl Registry {
             return Ok(Some(known));
         }
         let id_text = id.to_string();
-        let Some(answer) = self.ask(&["schemas", "ids", &id_text]).await? else {
+        let path = ["schemas", "ids", &id_text];
+        let Some(answer) = self.ask::<Answer>(&path).await? else {
             return Ok(None);
         };
         let schema = Arc::new(RegisteredSchema {
@@ -165,6 +167,23 @@ impl Registry {
         });
         self.lock().insert(id, Arc::clone(&schema));
         Ok(Some(schema))
+    }
+
+    /// The kinds of schemas that it keeps, such as `AVRO`, in its order: whether a registry answers
+    /// there at all.
+    ///
+    /// # Errors
+    /// As [`Registry::schema`], and where no registry's API is found at the URL.
+    pub async fn kinds(&self) -> Result<Vec<String>, RegistryError> {
+        let kinds = self.ask(&["schemas", "types"]).await?;
+        kinds.ok_or_else(|| RegistryError::NoApi {
+            place: self.client.place().to_owned(),
+        })
+    }
+
+    /// What errors and logs call it.
+    pub fn place(&self) -> &str {
+        self.client.place()
     }
 
     fn known(&self, id: u32) -> Option<Arc<RegisteredSchema>> {
@@ -214,7 +233,7 @@ impl Registry {
             }
             let version = version.to_string();
             let path = ["subjects", &subject, "versions", &version];
-            let Some(answer) = self.ask(&path).await? else {
+            let Some(answer) = self.ask::<Answer>(&path).await? else {
                 return Err(RegistryError::NoReference {
                     subject,
                     version,
@@ -227,7 +246,7 @@ impl Registry {
         Ok(found)
     }
 
-    async fn ask(&self, path: &[&str]) -> Result<Option<Answer>, RegistryError> {
+    async fn ask<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Option<T>, RegistryError> {
         let mut url = self.client.url(None, None)?;
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);

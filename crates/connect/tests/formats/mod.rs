@@ -6,6 +6,7 @@
 mod apicurio;
 mod avro;
 mod debezium;
+mod keyed;
 mod protobuf;
 mod registry;
 
@@ -39,10 +40,18 @@ fn schema(columns: &[(&str, &str)]) -> SourceSchema {
 }
 
 fn pulled(payloads: &[Option<Vec<u8>>]) -> Pulled {
+    let records = payloads
+        .iter()
+        .map(|payload| (b"key".to_vec(), payload.clone()));
+    pulled_with_keys(&records.collect::<Vec<_>>())
+}
+
+/// A pull of records with a key each.
+fn pulled_with_keys(sent: &[(Vec<u8>, Option<Vec<u8>>)]) -> Pulled {
     let mut records = Records::default();
-    for (offset, payload) in (0..).zip(payloads) {
+    for (offset, (key, payload)) in (0..).zip(sent) {
         records.payloads.push(payload.as_deref());
-        records.keys.push(Some(b"key"));
+        records.keys.push(Some(key));
         records.headers.push([]);
         records.partitions.push(0);
         records.offsets.push(offset);

@@ -205,7 +205,7 @@ async fn a_token_of_another_server_is_a_gap() {
     let client = other.connect().await.unwrap();
     world.collection = client.database(&namespace.db).collection(&namespace.coll);
     world.collection.insert_many(orders(0..10)).await.unwrap();
-    world.mongo = &other;
+    world.url = other.url().to_owned();
     let mut source = world.start(world.read(Mode::Changes)).await;
     assert_gap(&failure(&mut source).await, "this is another server");
 }
@@ -260,4 +260,87 @@ async fn a_projection_is_done_by_the_server_and_a_pipeline_refused() {
     };
     let error = world.try_start(piped).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
+}
+
+/// The stand-in forgets no token, so a proxy answers as a MongoDB 8 does whose log of changes has
+/// moved past it: at the start with 286, in the middle of a stream with 280.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_the_server_has_forgotten_is_a_gap() {
+    let mongo = Mongo::shared_with_changes().await.unwrap();
+    let proxy = factmill_testkit::MongoProxy::before(mongo).await.unwrap();
+    let mut world = World::new(mongo, "orders").await;
+    world.url = proxy.url().to_owned();
+    world.collection.insert_many(orders(0..10)).await.unwrap();
+    let mut source = world.start(world.read(Mode::Changes)).await;
+    follow(&world, &mut source, &mut State::new(), &mut 0).await;
+    let broken = "PlanExecutor error during aggregation :: caused by :: cannot resume stream";
+    let in_stream = |command: &Document| command.contains_key("getMore");
+    proxy.refuse(in_stream, 280, "ChangeStreamFatalError", broken);
+    assert_gap(&failure(&mut source).await, broken);
+    drop(source);
+
+    let lost = "Resume of change stream was not possible, as the resume point may no longer be in the oplog.";
+    let at_start = |command: &Document| {
+        let stages = command.get_array("pipeline");
+        let stage = stages.ok().and_then(|stages| stages.first()?.as_document());
+        let stage = stage.and_then(|stage| stage.get_document("$changeStream").ok());
+        stage.is_some_and(|stage| {
+            stage.contains_key("resumeAfter") || stage.contains_key("startAtOperationTime")
+        })
+    };
+    proxy.refuse(at_start, 286, "ChangeStreamHistoryLost", lost);
+    let mut source = world.start(world.read(Mode::Changes)).await;
+    assert_gap(&failure(&mut source).await, lost);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collection_that_was_dropped_while_nobody_read_is_a_gap() {
+    let mongo = Mongo::shared_with_changes().await.unwrap();
+    let world = World::new(mongo, "orders").await;
+    world.collection.insert_many(orders(0..10)).await.unwrap();
+    let mut source = world.start(world.read(Mode::Changes)).await;
+    follow(&world, &mut source, &mut State::new(), &mut 0).await;
+    drop(source);
+    world.collection.drop().await.unwrap();
+    for bounded in [false, true] {
+        let read = MongoRead {
+            bounded,
+            ..world.read(Mode::Changes)
+        };
+        let mut source = world.start(read).await;
+        assert_gap(&failure(&mut source).await, "does not exist any more");
+    }
+}
+
+/// The server is killed in the middle of the snapshot and again among its changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_and_comes_back_loses_and_doubles_nothing() {
+    let mongo = Mongo::start_with_durable_changes().await.unwrap();
+    let mut world = World::new(&mongo, "orders").await;
+    world.url = format!("{}&serverSelectionTimeoutMS=2000", mongo.url());
+    world.collection.insert_many(orders(0..600)).await.unwrap();
+    let mut source = world.start(world.read(Mode::Changes)).await;
+    let (mut state, mut offset) = (State::new(), 0);
+    for kill in 0..2 {
+        for _ in 0..2 {
+            let pull = next(&mut source).await;
+            for &next in &pull.pulled.records.offsets {
+                assert_eq!(next, offset, "offsets have no gap");
+                offset += 1;
+            }
+            world.positions.commit(&pull.intervals).unwrap();
+            apply(&mut state, &pull);
+        }
+        change(world.collection.clone(), kill * 100..kill * 100 + 100).await;
+        mongo.kill().unwrap();
+        let lost = failure(&mut source).await;
+        assert_eq!(lost.kind(), ErrorKind::Transient, "{}", told(&lost));
+        mongo.restart().await.unwrap();
+        // connections of before are dead, and a stand-in's writes are not tried again
+        let namespace = world.collection.namespace();
+        let client = mongo.connect().await.unwrap();
+        world.collection = client.database(&namespace.db).collection(&namespace.coll);
+        source.source.rewind().await.unwrap();
+    }
+    follow(&world, &mut source, &mut state, &mut offset).await;
 }

@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A collection of a server, and what is stored of its reading.
 struct World<'m> {
     mongo: &'m Mongo,
+    /// Where the source looks for the server; not always the server's own URL.
+    url: String,
     collection: Collection<Document>,
     positions: Arc<MemoryPositions>,
     max_rows: usize,
@@ -37,6 +39,7 @@ impl<'m> World<'m> {
         let database = factmill_testkit::unique_name("source");
         Self {
             mongo,
+            url: mongo.url().to_owned(),
             collection: client.database(&database).collection(collection),
             positions: Arc::default(),
             max_rows: 50,
@@ -71,7 +74,7 @@ impl<'m> World<'m> {
             max_bytes: 16 << 20,
             max_wait: Duration::ZERO,
         };
-        mongo::start(self.mongo.url(), read, single, self.positions.clone()).await
+        mongo::start(&self.url, read, single, self.positions.clone()).await
     }
 
     /// The documents that the collection holds, by key.

@@ -3,6 +3,7 @@
 mod kafka;
 mod lake;
 mod mongo;
+mod registry;
 mod report;
 mod tables;
 mod warehouse;
@@ -30,8 +31,7 @@ pub(super) async fn run(arguments: &DoctorArgs, context: &Context) -> anyhow::Re
     };
     let needs = Needs {
         kafka: true,
-        mongo: jobs.iter().any(|job| job.raw_store.is_some()),
-        ..Needs::DATA
+        ..Needs::of(&jobs)
     };
     let mut checks = Vec::new();
     let mut project_report = Report::of("project");
@@ -97,6 +97,12 @@ async fn examine(
             None => Vec::new(),
         }
     };
+    let registry = async {
+        match &connections.schema_registry {
+            Some(registry) => registry::examine(registry).await.into_checks(),
+            None => Vec::new(),
+        }
+    };
     let warehouse = async {
         match &connections.warehouse {
             Some(warehouse) => warehouse::examine(warehouse).await.into_checks(),
@@ -109,8 +115,9 @@ async fn examine(
             None => Vec::new(),
         }
     };
-    let (kafka, mongo, warehouse, lake) = tokio::join!(kafka, mongo, warehouse, lake);
-    let mut checks = [kafka, mongo, warehouse, lake].concat();
+    let (kafka, mongo, registry, warehouse, lake) =
+        tokio::join!(kafka, mongo, registry, warehouse, lake);
+    let mut checks = [kafka, mongo, registry, warehouse, lake].concat();
     for job in jobs {
         let reader = workspace.reader(&job.name);
         let settings = connections.warehouse.as_ref();

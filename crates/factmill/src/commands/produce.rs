@@ -33,8 +33,7 @@ const STRIPE_KEY: &str = "STRIPE_API_KEY";
 pub(super) async fn run(arguments: &ProduceArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::open(context)?;
     let named: Vec<String> = arguments.job.iter().cloned().collect();
-    let chosen = workspace.choose_jobs(&named, false)?;
-    let project = workspace.project_with(&chosen, &arguments.settings)?;
+    let (project, chosen) = workspace.choose_jobs(&named, false, &arguments.settings)?;
     let job = project.job(&chosen[0])?;
     let producer = job.producer.as_ref().ok_or_else(|| {
         Failure::usage(format!(

@@ -35,8 +35,7 @@ const RETAIL_PORT: u16 = 8_002;
 pub(super) async fn run(arguments: &ServeArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::open(context)?;
     let named: Vec<String> = arguments.job.iter().cloned().collect();
-    let chosen = workspace.choose_jobs(&named, false)?;
-    let project = workspace.project_with(&chosen, &arguments.settings)?;
+    let (project, chosen) = workspace.choose_jobs(&named, false, &arguments.settings)?;
     let job = project.job(&chosen[0])?;
     let shutdown = Shutdown::listen(&workspace.printer)?;
     let stop = shutdown.token();

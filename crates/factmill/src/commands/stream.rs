@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use factmill_connect::registry::Registry;
 use factmill_connect::source::kafka::KafkaConfig;
 use factmill_core::error::{ErrorKind, ExitCode};
 use factmill_core::source::BoxedError;
 use factmill_produce::UnreadLimit;
-use factmill_project::job::Origin;
 use factmill_project::{Job, Project};
 use tokio_util::sync::CancellationToken;
 
@@ -40,11 +40,11 @@ const TICK: Duration = Duration::from_millis(250);
 /// job stop.
 pub(super) async fn run(arguments: &StreamArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::open(context)?;
-    let names = workspace.choose_jobs(&arguments.jobs, arguments.all)?;
-    let project = workspace.project_with(&names, &arguments.settings)?;
+    let (project, names) =
+        workspace.choose_jobs(&arguments.jobs, arguments.all, &arguments.settings)?;
     let jobs = names.iter().map(|name| project.job(name));
     let jobs: Vec<&Job> = jobs.collect::<Result<_, _>>()?;
-    let profile = workspace.profile(needs(&jobs))?;
+    let profile = workspace.profile(Needs::of(&jobs))?;
     let shutdown = Shutdown::listen(&workspace.printer)?;
     let stop = shutdown.token().child_token();
     if let Some(duration) = arguments.duration {
@@ -76,19 +76,6 @@ pub(super) async fn run(arguments: &StreamArgs, context: &Context) -> anyhow::Re
         Profile::Embedded(directory) => private::run(&run, &directory).await?,
     }
     Ok(ExitCode::Done)
-}
-
-/// The connections that these jobs use.
-fn needs(jobs: &[&Job]) -> Needs {
-    let mut origins = jobs.iter().flat_map(|job| &job.sources);
-    let reads_collection = origins
-        .clone()
-        .any(|source| matches!(source.origin, Origin::Mongo(_)));
-    Needs {
-        kafka: origins.any(|source| source.origin.topic().is_some()),
-        mongo: reads_collection || jobs.iter().any(|job| job.raw_store.is_some()),
-        ..Needs::DATA
-    }
 }
 
 /// One run of one job or several, side by side.
@@ -189,6 +176,11 @@ impl Run<'_> {
             return Err(Failure::usage("the profile has no `warehouse` or no `lake`").into());
         };
         let reader = self.workspace.reader(&run.job.name);
+        // the profile's is there for any job of the run
+        let registry = connections.schema_registry.as_ref();
+        let registry = registry.filter(|_| Needs::of(&[run.job]).schema_registry);
+        let registry = registry.map(|registry| Registry::new(&registry.config()));
+        let registry = registry.transpose().map_err(Failure::classified)?;
         let options = StreamOptions {
             project: self.project,
             job: run.job,
@@ -200,7 +192,7 @@ impl Run<'_> {
                 .location()
                 .map_err(|error| Failure::usage(crate::failure::chain(&error)))?,
             mongo_url: connections.mongo.as_ref().map(|mongo| mongo.url.expose()),
-            registry: None,
+            registry: registry.map(Arc::new),
             once: self.arguments.once,
             simulated: run.simulated,
             shared: self.shared.clone(),

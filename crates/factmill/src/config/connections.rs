@@ -9,8 +9,8 @@ use factmill_project::yaml::Loaded;
 
 use super::Needs;
 use super::file::{
-    FactmillFile, KafkaFile, LakeFile, MongoFile, ProfileFile, SaslMechanism, TlsMode,
-    WarehouseFile,
+    FactmillFile, KafkaFile, LakeFile, MongoFile, ProfileFile, SaslMechanism, SchemaRegistryFile,
+    TlsMode, WarehouseFile,
 };
 use super::secret::{ConnectionUrl, Secret};
 
@@ -21,6 +21,8 @@ pub(crate) struct Connections {
     pub(crate) kafka: Option<Kafka>,
     /// MongoDB.
     pub(crate) mongo: Option<Mongo>,
+    /// Where the schemas of Avro and Protobuf values are kept.
+    pub(crate) schema_registry: Option<SchemaRegistry>,
     /// Postgres.
     pub(crate) warehouse: Option<Warehouse>,
     /// The lake's files.
@@ -41,6 +43,26 @@ pub(crate) struct Kafka {
 pub(crate) struct Mongo {
     /// Where it is, TLS settings included.
     pub(crate) url: ConnectionUrl,
+}
+
+/// A schema registry.
+#[derive(Debug, Clone)]
+pub(crate) struct SchemaRegistry {
+    /// Where it is, without a login.
+    pub(crate) url: ConnectionUrl,
+    /// How to get in.
+    pub(crate) login: Option<RegistryLogin>,
+    /// Certificates of the authorities to trust; `None`: those of the system.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// What a schema registry asks for.
+#[derive(Debug, Clone)]
+pub(crate) enum RegistryLogin {
+    /// Basic authorization.
+    User { name: String, password: Secret },
+    /// A bearer token.
+    Token(Secret),
 }
 
 /// Postgres.
@@ -94,6 +116,12 @@ pub(super) fn resolve(
     let connections = Connections {
         kafka: resolver.needed(needs.kafka, "kafka", profile.kafka, Resolver::kafka),
         mongo: resolver.needed(needs.mongo, "mongo", profile.mongo, Resolver::mongo),
+        schema_registry: resolver.needed(
+            needs.schema_registry,
+            "schema_registry",
+            profile.schema_registry,
+            Resolver::schema_registry,
+        ),
         warehouse: resolver.needed(
             needs.warehouse,
             "warehouse",
@@ -133,6 +161,9 @@ impl Resolver<'_> {
                 "kafka" => "add `kafka: { brokers: \"host:9092\" }`",
                 "mongo" => {
                     "add `mongo: { url: \"mongodb://host\" }`, or run without raw documents: --set raw_store.enabled=false"
+                }
+                "schema_registry" => {
+                    "Avro and Protobuf are read by schemas of a registry; add `schema_registry: { url: \"http://host:8081\" }`"
                 }
                 "warehouse" => "add `warehouse: { url: \"postgres://user@host/database\" }`",
                 _ => "add `lake: { path: data/lake }`",
@@ -224,6 +255,62 @@ impl Resolver<'_> {
             url = url.with_parameters(&parameters);
         }
         Mongo { url }
+    }
+
+    fn schema_registry(&mut self, file: SchemaRegistryFile) -> SchemaRegistry {
+        const KEY: &str = "schema_registry";
+        let url = file.url.expose();
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            self.wrong(
+                &[KEY, "url"],
+                "the URL of a schema registry begins with `https://` or `http://`",
+            );
+        }
+        if file.url.has_login() {
+            self.wrong(
+                &[KEY, "url"],
+                "the URL holds a login; write it as `user` and `password`",
+            );
+        }
+        if file.tls.is_some() && url.starts_with("http://") {
+            self.wrong(
+                &[KEY, "tls"],
+                "`tls` is for a URL that begins with `https://`",
+            );
+        }
+        let password = self.secret(&[KEY], "password", file.password, file.password_file);
+        let token = self.secret(&[KEY], "token", file.token, file.token_file);
+        let login = match (file.user, password, token) {
+            (None, None, None) => None,
+            (None, None, Some(token)) => Some(RegistryLogin::Token(token)),
+            (Some(name), Some(password), None) => Some(RegistryLogin::User { name, password }),
+            (_, _, Some(_)) => {
+                self.wrong(
+                    &[KEY, "token"],
+                    "`token` and `user` are both given; keep one",
+                );
+                None
+            }
+            (Some(_), None, None) => {
+                self.wrong(
+                    &[KEY, "user"],
+                    "`user` needs a `password` or a `password_file`",
+                );
+                None
+            }
+            (None, Some(_), None) => {
+                self.wrong(&[KEY], "the password needs a `user`");
+                None
+            }
+        };
+        SchemaRegistry {
+            url: file.url,
+            login,
+            ca_file: file
+                .tls
+                .and_then(|tls| tls.ca_file)
+                .map(|path| self.directory.join(path)),
+        }
     }
 
     fn warehouse(&mut self, file: WarehouseFile) -> Warehouse {

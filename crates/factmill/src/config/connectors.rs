@@ -1,12 +1,14 @@
 //! The settings in the words of the connectors.
 
+use factmill_connect::registry::RegistryConfig;
 use factmill_connect::sink::lake::{LakeError, LakeLocation};
 use factmill_connect::sink::postgres::{
     TlsMode as WarehouseTlsMode, WarehouseConfig, WarehouseTls,
 };
+use factmill_connect::source::http;
 use factmill_connect::source::kafka::KafkaConfig;
 
-use super::connections::{Kafka, Lake, Warehouse};
+use super::connections::{Kafka, Lake, RegistryLogin, SchemaRegistry, Warehouse};
 use super::file::TlsMode;
 use super::secret::ConnectionUrl;
 
@@ -36,6 +38,25 @@ impl Kafka {
         let mut client = rdkafka::ClientConfig::new();
         client.extend(self.pairs());
         client
+    }
+}
+
+impl SchemaRegistry {
+    /// For [`factmill_connect::registry`].
+    pub(crate) fn config(&self) -> RegistryConfig {
+        let mut config = RegistryConfig::new(self.url.expose());
+        config.ca_file.clone_from(&self.ca_file);
+        match &self.login {
+            None => {}
+            Some(RegistryLogin::User { name, password }) => {
+                config.user = Some((name.clone(), http::Secret::new(password.expose())));
+            }
+            Some(RegistryLogin::Token(token)) => {
+                let header = http::Secret::new(format!("Bearer {}", token.expose()));
+                config.headers.push(("Authorization".to_owned(), header));
+            }
+        }
+        config
     }
 }
 

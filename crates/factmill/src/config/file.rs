@@ -28,6 +28,8 @@ pub(super) struct ProfileFile {
     pub(super) kafka: Option<KafkaFile>,
     /// The MongoDB that raw documents go to.
     pub(super) mongo: Option<MongoFile>,
+    /// Where the schemas of Avro and Protobuf values are kept.
+    pub(super) schema_registry: Option<SchemaRegistryFile>,
     /// The Postgres that tables land in.
     pub(super) warehouse: Option<WarehouseFile>,
     /// Where the lake keeps its files.
@@ -125,6 +127,34 @@ pub(super) struct MongoTls {
     pub(super) ca_file: Option<PathBuf>,
     /// The client's certificate with its key (PEM), where the server asks for one.
     pub(super) certificate_key_file: Option<PathBuf>,
+}
+
+/// A schema registry that speaks Confluent's HTTP API, as Apicurio's and Karapace do too.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SchemaRegistryFile {
+    /// `https://host:8081`, with the API's path where it has one: `https://host/apis/ccompat/v7`.
+    pub(super) url: ConnectionUrl,
+    /// The user, where the registry asks for one.
+    pub(super) user: Option<String>,
+    /// The user's password.
+    pub(super) password: Option<Secret>,
+    /// A file that holds the password.
+    pub(super) password_file: Option<PathBuf>,
+    /// A bearer token instead of user and password.
+    pub(super) token: Option<Secret>,
+    /// A file that holds the token.
+    pub(super) token_file: Option<PathBuf>,
+    /// Whom to trust; without it an `https://` URL trusts the authorities of the system.
+    pub(super) tls: Option<SchemaRegistryTls>,
+}
+
+/// TLS to a schema registry. `tls: {}` trusts the authorities of the system.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SchemaRegistryTls {
+    /// Certificates (PEM) of the authorities to trust.
+    pub(super) ca_file: Option<PathBuf>,
 }
 
 /// Postgres.

@@ -80,6 +80,16 @@ impl ConnectionUrl {
         &self.0
     }
 
+    /// Whether a user, perhaps with a password, stands in front of the host.
+    pub(crate) fn has_login(&self) -> bool {
+        let Some((_, rest)) = self.0.split_once("://") else {
+            return false;
+        };
+        rest.split(['?', '#'])
+            .next()
+            .is_some_and(|place| place.contains('@'))
+    }
+
     /// The URL with further parameters.
     pub(crate) fn with_parameters(&self, parameters: &[(&str, String)]) -> Self {
         let mut url = self.0.clone();

@@ -10,6 +10,7 @@ use super::*;
 const ALL: Needs = Needs {
     kafka: true,
     mongo: true,
+    schema_registry: true,
     warehouse: true,
     lake: true,
 };
@@ -42,7 +43,7 @@ impl Folder {
 
     fn connections(&self, needs: Needs) -> Connections {
         match self.load("local", needs, &[]).unwrap() {
-            Profile::Servers(connections) => connections,
+            Profile::Servers(connections) => *connections,
             Profile::Embedded(directory) => panic!("embedded in {}", directory.display()),
         }
     }
@@ -79,9 +80,12 @@ fn the_shipped_file_is_embedded_unless_asked_and_then_names_what_is_missing() {
     let refused = folder.refused("local", ALL);
     assert!(refused.contains("`MONGO_URL` is not set"), "{refused}");
     assert!(refused.contains("`DATABASE_URL` is not set"), "{refused}");
+    let registry = "`SCHEMA_REGISTRY_URL` is not set";
+    assert!(refused.contains(registry), "{refused}");
     let variables = [("DATABASE_URL", "postgres://me@db/bank")];
     let needs = Needs {
         mongo: false,
+        schema_registry: false,
         ..ALL
     };
     let Profile::Servers(connections) = folder.load("local", needs, &variables).unwrap() else {
@@ -130,7 +134,7 @@ fn a_wrong_profile_is_answered_with_the_nearest() {
 fn a_connection_that_is_needed_and_not_there_is_named() {
     let folder = Folder::with("profiles:\n  local:\n    kafka: { brokers: x }\n");
     let refused = folder.refused("local", ALL);
-    for key in ["mongo", "warehouse", "lake"] {
+    for key in ["mongo", "schema_registry", "warehouse", "lake"] {
         let line =
             format!("factmill.yml:2:3: profile `local` has no `{key}`, which this command uses");
         assert!(refused.contains(&line), "{line}\nin:\n{refused}");
@@ -228,6 +232,76 @@ fn passwords_come_from_files_too_and_never_twice() {
         refused.contains("`password` and `password_file` are both given"),
         "{refused}"
     );
+}
+
+#[test]
+fn a_schema_registry_has_one_login_and_shows_none() {
+    let needs = Needs {
+        schema_registry: true,
+        ..Needs::default()
+    };
+    let with = |settings: &str| {
+        let folder = Folder::with(&format!(
+            "profiles:\n  local:\n    schema_registry: {{ {settings} }}\n"
+        ));
+        folder.write("pw", "hunter2\n");
+        folder
+    };
+    let header = |settings: &str| {
+        let registry = with(settings).connections(needs).schema_registry.unwrap();
+        let config = registry.config();
+        let shown = format!("{registry:?} {config:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        let user = config
+            .user
+            .map(|(user, password)| format!("{user}:{}", password.expose()));
+        let token = config
+            .headers
+            .first()
+            .map(|(_, value)| value.expose().to_owned());
+        user.or(token)
+    };
+    let url = "url: \"https://r/apis/ccompat/v7\"";
+    assert_eq!(header(url), None);
+    let wanted = Some("me:hunter2".to_owned());
+    assert_eq!(
+        header(&format!("{url}, user: me, password: hunter2, tls: {{}}")),
+        wanted
+    );
+    assert_eq!(
+        header(&format!("{url}, user: me, password_file: pw")),
+        wanted
+    );
+    let wanted = Some("Bearer hunter2".to_owned());
+    assert_eq!(header(&format!("{url}, token_file: pw")), wanted);
+    let tls = with(&format!("{url}, tls: {{ ca_file: ca.pem }}"));
+    let registry = tls.connections(needs).schema_registry.unwrap();
+    assert_eq!(registry.ca_file, Some(tls.0.path().join("ca.pem")));
+
+    for (settings, wanted) in [
+        ("url: \"r:8081\"", "begins with `https://`"),
+        (
+            "url: \"https://me:hunter2@r\"",
+            "write it as `user` and `password`",
+        ),
+        (
+            "url: \"http://r\", tls: {}",
+            "`tls` is for a URL that begins with `https://`",
+        ),
+        ("url: \"http://r\", user: me", "`user` needs a `password`"),
+        (
+            "url: \"http://r\", password: hunter2",
+            "the password needs a `user`",
+        ),
+        (
+            "url: \"http://r\", user: me, password: hunter2, token: t",
+            "keep one",
+        ),
+    ] {
+        let refused = with(settings).refused("local", needs);
+        assert!(refused.contains(wanted), "{wanted}\nin:\n{refused}");
+        assert!(!refused.contains("hunter2"), "{refused}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a run tells about itself while it goes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use factmill_core::epoch::Epoch;
@@ -59,8 +59,8 @@ pub(crate) trait Observer: Send + Sync {
     fn rebuilt(&self, table: &TableName, rows: u64, took: Duration);
     /// How far a source is behind, by partition.
     fn lag(&self, source: &SourceName, lag: &HashMap<PartitionId, i64>);
-    /// Records held fields that the source does not declare.
-    fn undeclared(&self, source: &SourceName, path: &str, count: u64);
+    /// Records held fields that the source does not declare: by path, how many did.
+    fn undeclared(&self, source: &SourceName, fields: &BTreeMap<String, u64>);
     /// A passing failure; the same work is tried again after the pause.
     fn retrying(&self, failure: &dyn Classified, pause: Duration);
     /// Another process owns a partition, or records were dropped: back to the stored positions.

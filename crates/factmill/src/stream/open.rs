@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use factmill_connect::decode::{DecoderError, DecoderOptions, decoder_with};
-use factmill_connect::registry::Registry;
+use factmill_connect::registry::{Registry, RegistryError};
 use factmill_connect::sink::lake::{Lake, LakeError, LakeLocation, LakeTable};
 use factmill_connect::sink::postgres::{Swap, Warehouse, WarehouseConfig, WarehouseError};
 use factmill_connect::sink::raw_store::{RawStore, RawStoreError};
@@ -92,6 +92,9 @@ pub(crate) enum OpenError {
     /// A source.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The schema registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// A source's contract.
     #[error("source {source_name} cannot be decoded")]
     Decoder {
@@ -115,6 +118,7 @@ impl Classified for OpenError {
             Self::ReadLake(error) => error.kind(),
             Self::RawStore(error) => error.kind(),
             Self::Source(error) => error.kind(),
+            Self::Registry(error) => error.kind(),
             Self::Static { source, .. } => source.kind(),
         };
         // while a job starts, a service that does not answer is one that cannot be reached
@@ -155,6 +159,10 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
         _ => None,
     };
 
+    if let Some(registry) = &options.registry {
+        // at a wrong URL every schema is missing, and each record would be a dead letter
+        registry.kinds().await?;
+    }
     let opening = Opening {
         directory: &project.dir,
         kafka: options.kafka.as_ref(),

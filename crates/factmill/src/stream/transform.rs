@@ -73,8 +73,8 @@ pub(super) async fn transform(
             epoch = epochs.recv() => epoch,
         };
         let Some(epoch) = epoch else { break };
-        for (path, count) in &epoch.decoded.undeclared {
-            observer.undeclared(&epoch.pull.source, path, *count);
+        if !epoch.decoded.undeclared.is_empty() {
+            observer.undeclared(&epoch.pull.source, &epoch.decoded.undeclared);
         }
         room.send(transformer.epoch(epoch).await?);
     }

@@ -3,9 +3,11 @@
 mod bad_input;
 mod banking;
 mod batch;
+mod changes;
 mod dashboards;
 mod embedded;
 mod exactly_once;
+mod formats;
 mod lake;
 mod page;
 mod quarantine;

@@ -1,7 +1,8 @@
-//! mongo-java-server, an in-memory stand-in with change streams, from Maven Central.
+//! mongo-java-server, a stand-in with change streams, from Maven Central.
 //!
-//! It keeps nothing over a restart, has no UUIDs of collections and no tokens of whole batches, and
-//! its events of updates carry a wrong `documentKey`.
+//! It keeps its documents in memory, or with its H2 backend in a file, the log of changes too. It has
+//! no UUIDs of collections and no tokens of whole batches, forgets no token, and its events of updates
+//! carry a wrong `documentKey`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use factmill_provision::packages::{self, SystemPackage};
 use factmill_provision::process::{Launch, Parting, ServerProcess};
 use factmill_provision::program;
 
-use crate::toolchain;
+use crate::toolchain::{self, Artifact};
 
 const VERSION: &str = "1.47.0";
 
@@ -24,16 +25,21 @@ const COMPILER: SystemPackage = SystemPackage {
     brew: &["openjdk"],
 };
 
-/// Reports a version that drivers of today accept; says "ready" when its port is open.
+/// Reports a version that drivers of today accept; says "ready" when its port is open. With a file as
+/// second argument each answer comes after what it says is in the file.
 const SOURCE: &str = r#"
 import de.bwaldvogel.mongo.MongoServer;
 import de.bwaldvogel.mongo.MongoVersion;
+import de.bwaldvogel.mongo.backend.AbstractMongoBackend;
+import de.bwaldvogel.mongo.backend.h2.H2Backend;
 import de.bwaldvogel.mongo.backend.memory.MemoryBackend;
+import de.bwaldvogel.mongo.bson.Document;
+import de.bwaldvogel.mongo.wire.message.MongoMessage;
 import java.util.List;
 
 public class Launcher {
     public static void main(String[] arguments) {
-        MemoryBackend backend = new MemoryBackend();
+        AbstractMongoBackend backend = arguments.length > 1 ? inFile(arguments[1]) : new MemoryBackend();
         backend.version(new MongoVersion() {
             public List<Integer> getVersionArray() { return List.of(5, 0, 0); }
             public int getWireVersion() { return 13; }
@@ -43,23 +49,30 @@ public class Launcher {
         server.bind("127.0.0.1", Integer.parseInt(arguments[0]));
         System.out.println("ready");
     }
+
+    static AbstractMongoBackend inFile(String file) {
+        return new H2Backend(file) {
+            public Document handleMessage(MongoMessage message) {
+                Document answer = super.handleMessage(message);
+                commit();
+                return answer;
+            }
+        };
+    }
 }
 "#;
 
 /// The folder with the jars and the compiled launcher.
 pub(super) fn program() -> Result<PathBuf> {
-    toolchain::cached(&format!("mongo-java-server-{VERSION}"), |folder| {
-        let maven = toolchain::maven()?;
+    toolchain::cached(&format!("mongo-java-server-{VERSION}-r2"), |folder| {
         eprintln!("testkit: fetching mongo-java-server {VERSION} by Maven");
-        let project = folder.join("pom.xml");
-        fs::write(&project, pom()).context("could not write the Maven project")?;
-        program::output(
-            Command::new(maven)
-                .args(["--batch-mode", "--quiet", "--file"])
-                .arg(&project)
-                .arg("dependency:copy-dependencies")
-                .arg(format!("-DoutputDirectory={}", folder.display())),
-        )?;
+        let artifact = |name| Artifact {
+            group: "de.bwaldvogel",
+            name,
+            version: VERSION,
+        };
+        let artifacts = ["mongo-java-server", "mongo-java-server-h2-backend"];
+        toolchain::copy(&artifacts.map(artifact), folder)?;
         let source = folder.join("Launcher.java");
         fs::write(&source, SOURCE).context("could not write the launcher")?;
         program::output(
@@ -82,25 +95,30 @@ fn compiler() -> Result<PathBuf> {
     program::find("javac").ok_or_else(|| packages::missing(&COMPILER).into())
 }
 
-fn pom() -> String {
-    format!(
-        "<project xmlns=\"http://maven.apache.org/POM/4.0.0\">\n\
-         <modelVersion>4.0.0</modelVersion>\n\
-         <groupId>factmill</groupId><artifactId>test-mongo</artifactId><version>1</version>\n\
-         <dependencies><dependency><groupId>de.bwaldvogel</groupId>\
-         <artifactId>mongo-java-server</artifactId><version>{VERSION}</version>\
-         </dependency></dependencies>\n</project>\n"
-    )
+/// Where it keeps its documents.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Store {
+    Memory,
+    File,
 }
 
-pub(super) fn launch(program: &Path, folder: &Path, port: u16) -> Result<ServerProcess> {
+pub(super) fn launch(
+    program: &Path,
+    store: Store,
+    folder: &Path,
+    port: u16,
+) -> Result<ServerProcess> {
     let mut command = Command::new(toolchain::java()?);
     command
-        // it holds its documents in memory; the heap grows only as they come
+        // it may hold its documents in memory; the heap grows only as they come
         .args(["-Xmx3g", "-XX:+UseSerialGC", "-cp"])
         .arg(format!("{0}:{0}/*", program.display()))
         .arg("Launcher")
         .arg(port.to_string())
+        .args(match store {
+            Store::Memory => None,
+            Store::File => Some("documents.mv"),
+        })
         .current_dir(folder);
     Ok(ServerProcess::start(Launch {
         name: "mongo-java-server",

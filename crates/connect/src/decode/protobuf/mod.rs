@@ -35,10 +35,28 @@ pub(super) struct Protobuf {
 }
 
 impl Protobuf {
-    pub(super) fn new(registry: Arc<Registry>) -> Self {
+    pub(super) fn new(registry: Arc<Registry>, keyed: bool) -> Self {
         Self {
-            schemas: Schemas::new(registry, compile, false),
+            schemas: Schemas::new(registry, compile, keyed),
         }
+    }
+
+    fn write_json(&self, payload: &[u8], buffer: &mut Vec<u8>) -> Result<(), Rejection> {
+        let (file, message) = self.schemas.of(payload)?;
+        let malformed = |detail: String| whole_record(Reason::Malformed, detail);
+        let (descriptor, message) = message_type(&file, message)
+            .ok_or_else(|| malformed("expected the indexes of a type of the schema".into()))?;
+        let name = descriptor.full_name().to_owned();
+        let message = DynamicMessage::decode(descriptor, message)
+            .map_err(|error| malformed(format!("no message of type {name}: {error}")))?;
+        let options = SerializeOptions::new()
+            .stringify_64_bit_integers(false)
+            .use_proto_field_name(true)
+            .skip_default_fields(false);
+        let mut serializer = serde_json::Serializer::new(buffer);
+        message
+            .serialize_with_options(&mut serializer, &options)
+            .map_err(|error| malformed(format!("a {name} that JSON cannot say: {error}")))
     }
 }
 
@@ -90,22 +108,17 @@ impl Transcode for Protobuf {
         payload: &'p [u8],
         buffer: &'p mut Vec<u8>,
     ) -> Result<Option<&'p [u8]>, Rejection> {
-        let (file, message) = self.schemas.of(payload)?;
-        let malformed = |detail: String| whole_record(Reason::Malformed, detail);
-        let (descriptor, message) = message_type(&file, message)
-            .ok_or_else(|| malformed("expected the indexes of a type of the schema".into()))?;
-        let name = descriptor.full_name().to_owned();
-        let message = DynamicMessage::decode(descriptor, message)
-            .map_err(|error| malformed(format!("no message of type {name}: {error}")))?;
-        let options = SerializeOptions::new()
-            .stringify_64_bit_integers(false)
-            .use_proto_field_name(true)
-            .skip_default_fields(false);
-        let mut serializer = serde_json::Serializer::new(&mut *buffer);
-        message
-            .serialize_with_options(&mut serializer, &options)
-            .map_err(|error| malformed(format!("a {name} that JSON cannot say: {error}")))?;
+        self.write_json(payload, buffer)?;
         Ok(Some(buffer))
+    }
+
+    /// A key may be Protobuf too, or JSON.
+    fn key<'p>(&self, key: &'p [u8], buffer: &'p mut Vec<u8>) -> Result<&'p [u8], Rejection> {
+        if key.first() != Some(&0) {
+            return Ok(key);
+        }
+        self.write_json(key, buffer)?;
+        Ok(buffer)
     }
 
     async fn prepare(&self, pulled: &Pulled) -> Result<(), BoxedError> {

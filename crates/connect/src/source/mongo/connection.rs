@@ -85,6 +85,12 @@ impl Connection {
         }
     }
 
+    /// Whether the collection is there.
+    pub(super) async fn exists(&self) -> Result<bool, BoxedError> {
+        let identity = self.find_identity().await.map_err(boxed)?;
+        Ok(identity.is_some())
+    }
+
     async fn find_identity(&self) -> Result<Option<String>, MongoSourceError> {
         let name = self.collection.name();
         let database = self.client.database(&self.collection.namespace().db);

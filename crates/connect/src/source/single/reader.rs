@@ -11,7 +11,7 @@ use super::batch::Batch;
 
 /// A source that one reader reads: it finds its place, then appends what follows.
 ///
-/// The adapter calls in this order: [`Reader::identity`], [`Reader::partitions`], [`Reader::seek`],
+/// The adapter calls in this order: [`Reader::is_there`], [`Reader::identity`], [`Reader::partitions`], [`Reader::seek`],
 /// then [`Reader::read`] again and again. After a failure or a rewind it begins with `identity`
 /// again, on the same reader; the future of a `read` may be dropped at any await, and `seek` follows
 /// before anything else. What lived in the buffer is dropped then, so a reader keeps nothing of what
@@ -25,6 +25,13 @@ pub trait Reader: Send + 'static {
     /// What errors call the source: ``collection `banking.transactions` ``. Never a URL with a
     /// password.
     fn describe(&self) -> String;
+
+    /// Whether the source is there at all. One that is not and has a stored position is a gap; without
+    /// one, [`Reader::identity`] waits for it or fails. Asked only where [`Reader::partitions`] tells
+    /// them without the source.
+    async fn is_there(&mut self) -> Result<bool, BoxedError> {
+        Ok(true)
+    }
 
     /// What the server calls this life of the source: the UUID of a collection, a folder, a URL.
     ///

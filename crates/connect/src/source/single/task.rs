@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use factmill_core::error::ErrorKind;
-use factmill_core::position::{Cursor, PartitionId};
+use factmill_core::position::{Cursor, PartitionId, Position};
 use factmill_core::source::{BoxedError, PositionStore};
 use tokio::sync::{Notify, watch};
 
@@ -131,23 +131,13 @@ impl<R: Reader> Task<R> {
 
     /// Finds the stored places and goes there.
     async fn open(&mut self, rewind: u64) -> Result<Batch, SingleSourceError> {
+        if !self.reader.is_there().await.map_err(|e| self.failed(e))? {
+            self.refuse_if_read_before().await?;
+        }
         let identity = self.reader.identity().await.map_err(|e| self.failed(e))?;
-        let source = &self.read.source;
-        let store = |source| SingleSourceError::Positions {
-            source_name: self.read.source.clone(),
-            source: Cause(source),
-        };
-        let incarnation = self.positions.incarnation(source, &identity).await;
-        let incarnation = incarnation.map_err(store)?;
-        let names = self.reader.partitions().await.map_err(|e| self.failed(e))?;
-        let ids: Vec<PartitionId> = names
-            .into_iter()
-            .map(|partition| PartitionId {
-                source: source.clone(),
-                partition,
-            })
-            .collect();
-        let stored = self.positions.positions(&ids).await.map_err(store)?;
+        let incarnation = self.positions.incarnation(&self.read.source, &identity);
+        let incarnation = incarnation.await.map_err(|e| self.store_failed(e))?;
+        let stored = self.stored().await?;
         let mut cursors: HashMap<String, Cursor> = HashMap::new();
         let mut places = HashMap::new();
         for (id, position) in stored {
@@ -176,6 +166,34 @@ impl<R: Reader> Task<R> {
             state.buffer.begin(incarnation, cursors);
         });
         Ok(Batch::new(&places))
+    }
+
+    /// The stored positions of the reader's partitions.
+    async fn stored(&mut self) -> Result<HashMap<PartitionId, Position>, SingleSourceError> {
+        let names = self.reader.partitions().await.map_err(|e| self.failed(e))?;
+        let ids = names.into_iter().map(|partition| PartitionId {
+            source: self.read.source.clone(),
+            partition,
+        });
+        let ids: Vec<PartitionId> = ids.collect();
+        let stored = self.positions.positions(&ids).await;
+        stored.map_err(|e| self.store_failed(e))
+    }
+
+    /// A source that is gone is waited for only where nothing of it was read.
+    async fn refuse_if_read_before(&mut self) -> Result<(), SingleSourceError> {
+        if self.stored().await?.is_empty() {
+            return Ok(());
+        }
+        let reason = "it does not exist any more".to_owned();
+        Err(self.failed(Box::new(Lost::Gone { reason })))
+    }
+
+    fn store_failed(&self, error: BoxedError) -> SingleSourceError {
+        SingleSourceError::Positions {
+            source_name: self.read.source.clone(),
+            source: Cause(error),
+        }
     }
 
     /// Reads until the end of a bounded read or a failure.

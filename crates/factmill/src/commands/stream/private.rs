@@ -7,9 +7,9 @@ use futures::future::{join_all, try_join_all};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{JobRun, Run, needs};
+use super::{JobRun, Run};
 use crate::commands::serve;
-use crate::config::Connections;
+use crate::config::{Connections, Needs};
 use crate::embedded::{Feed, Place, Servers, Wanted};
 use crate::failure::chain;
 use crate::printer::BOLD;
@@ -27,7 +27,7 @@ pub(super) async fn run(run: &Run<'_>, directory: &Path) -> anyhow::Result<()> {
         topics: sources
             .filter_map(|source| source.origin.topic().map(str::to_owned))
             .collect(),
-        mongo: needs(&run.jobs).mongo,
+        mongo: Needs::of(&run.jobs).mongo,
     };
     let names: Vec<&str> = run.jobs.iter().map(|job| job.name.as_str()).collect();
     let command = format!("factmill stream {}", names.join(" "));

@@ -43,6 +43,19 @@ fn descriptions_are_cleaned_as_described() {
     }
 }
 
+/// The cases that the SQL function `clean_text` is held to: both clean the same.
+#[test]
+fn descriptions_are_cleaned_like_the_sql_function() {
+    let cases = include_str!("../../../../engine/tests/fixtures/cleaning.json");
+    let cases: Vec<(String, String)> = serde_json::from_str(cases).unwrap();
+    assert!(cases.len() >= 60);
+    let texts: Vec<&str> = cases.iter().map(|(text, _)| text.as_str()).collect();
+    let column = clean(&StringChunked::from_slice("d".into(), &texts));
+    for ((text, wanted), cleaned) in cases.iter().zip(column.iter()) {
+        assert_eq!(cleaned, Some(wanted.as_str()), "{text:?}");
+    }
+}
+
 #[test]
 fn a_column_keeps_its_order() {
     let column = StringChunked::from_slice("d".into(), &["One a1", "", "Two"]);

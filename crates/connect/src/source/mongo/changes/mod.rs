@@ -101,6 +101,10 @@ impl Reader for ChangesReader {
         format!("collection `{}`", self.connection.namespace)
     }
 
+    async fn is_there(&mut self) -> Result<bool, BoxedError> {
+        self.connection.exists().await
+    }
+
     async fn identity(&mut self) -> Result<String, BoxedError> {
         self.phase = Phase::Unsought;
         self.connection.identity(!self.bounded).await

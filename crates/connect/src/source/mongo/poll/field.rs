@@ -171,6 +171,10 @@ impl Reader for FieldReader {
         format!("collection `{}`", self.connection.namespace)
     }
 
+    async fn is_there(&mut self) -> Result<bool, BoxedError> {
+        self.connection.exists().await
+    }
+
     async fn identity(&mut self) -> Result<String, BoxedError> {
         self.connection.identity(!self.read.bounded).await
     }
