@@ -25,6 +25,7 @@ pub mod stream;
 mod columns;
 mod delta;
 mod diagnose;
+mod documents;
 #[cfg(test)]
 mod fixture;
 mod graph;

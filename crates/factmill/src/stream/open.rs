@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use factmill_connect::decode::{DecoderError, DecoderOptions, decoder_with};
 use factmill_connect::registry::Registry;
+use factmill_connect::sink::documents::{Documents, DocumentsError};
 use factmill_connect::sink::lake::{Lake, LakeError, LakeLocation, LakeTable};
 use factmill_connect::sink::postgres::{Swap, Warehouse, WarehouseConfig, WarehouseError};
 use factmill_connect::sink::raw_store::{RawStore, RawStoreError};
@@ -68,6 +69,9 @@ pub(crate) enum OpenError {
     /// The raw store.
     #[error(transparent)]
     RawStore(#[from] RawStoreError),
+    /// The collections of models.
+    #[error(transparent)]
+    Documents(#[from] DocumentsError),
     /// A source.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -93,6 +97,7 @@ impl Classified for OpenError {
             Self::Lake(error) => error.kind(),
             Self::ReadLake(error) => error.kind(),
             Self::RawStore(error) => error.kind(),
+            Self::Documents(error) => error.kind(),
             Self::Source(error) => error.kind(),
             Self::Static { source, .. } => source.kind(),
         };
@@ -133,6 +138,8 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
         }
         _ => None,
     };
+
+    let documents = open_documents(&plan, job, options.mongo_url).await?;
 
     let opening = Opening {
         directory: &project.dir,
@@ -200,6 +207,7 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
             lake: lake.clone(),
             lake_tables,
             raw_store,
+            documents,
         },
         committer: Committer {
             warehouse,
@@ -211,6 +219,39 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
         },
         rebuilds,
     })
+}
+
+/// The collections of the job's models; without a server their tables are written all the same.
+async fn open_documents(
+    plan: &StreamPlan,
+    job: &JobFile,
+    url: Option<&str>,
+) -> Result<Option<Documents>, OpenError> {
+    let collections = plan.collections();
+    if collections.is_empty() {
+        return Ok(None);
+    }
+    let names = collections
+        .iter()
+        .map(|collection| collection.name.to_string());
+    let collections_named = names.collect::<Vec<_>>().join(", ");
+    let Some(url) = url else {
+        tracing::warn!(
+            job = job.name,
+            collections = collections_named,
+            "no MongoDB here: models go to no collection"
+        );
+        return Ok(None);
+    };
+    let documents = Documents::connect(url, collections.clone()).await?;
+    if !documents.has_decimals() {
+        tracing::warn!(
+            job = job.name,
+            collections = collections_named,
+            "this MongoDB has no Decimal128: numerics are written as text"
+        );
+    }
+    Ok(Some(documents))
 }
 
 /// Seeds and tables that read no stream are loaded as a whole before the first epoch.
