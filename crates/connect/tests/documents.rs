@@ -73,7 +73,11 @@ fn change(
     columns.push(order);
     if let Some(deleted) = deleted {
         let deleted: ArrayRef = Arc::new(BooleanArray::from(deleted));
-        fields.push(Field::new(DELETED_COLUMN, deleted.data_type().clone(), false));
+        fields.push(Field::new(
+            DELETED_COLUMN,
+            deleted.data_type().clone(),
+            false,
+        ));
         columns.push(deleted);
     }
     DocumentChange {
@@ -82,7 +86,10 @@ fn change(
     }
 }
 
-async fn open(mongo: &Mongo, collection: &Collection) -> (Documents, mongodb::Collection<Document>) {
+async fn open(
+    mongo: &Mongo,
+    collection: &Collection,
+) -> (Documents, mongodb::Collection<Document>) {
     let documents = Documents::connect(mongo.url(), vec![collection.clone()].into())
         .await
         .unwrap();
@@ -137,7 +144,10 @@ async fn each_row_is_a_document_under_the_id_of_its_raw_document() {
             Arc::new(Int64Array::from(vec![i64::MAX, i64::MIN])),
         ];
         let written = change(&collection, columns, &[order(1, 40), order(2, 7)], None);
-        documents.write(std::slice::from_ref(&written)).await.unwrap();
+        documents
+            .write(std::slice::from_ref(&written))
+            .await
+            .unwrap();
 
         let amount = match documents.has_decimals() {
             true => Bson::Decimal128("12.50".parse().unwrap()),
@@ -175,7 +185,7 @@ async fn writing_again_leaves_each_document_once_with_what_was_written_last() {
         documents.write(&[first]).await.unwrap();
         // another attempt, after a crash and with a newer model, in an epoch of another size
         let again = records(&collection, &[("b'", 1), ("c", 2)]);
-        documents.write(&[again.clone()]).await.unwrap();
+        documents.write(std::slice::from_ref(&again)).await.unwrap();
         documents.write(&[again]).await.unwrap();
         let texts: Vec<_> = stored(&found)
             .await
@@ -236,12 +246,17 @@ async fn large_epochs_are_split_and_what_no_document_holds_is_named() {
     let mut rows: Vec<(&str, i64)> = (0..12_000).map(|offset| ("small", offset)).collect();
     rows.extend((12_000..12_003).map(|offset| (large.as_str(), offset)));
     for _ in 0..2 {
-        documents.write(&[records(&collection, &rows)]).await.unwrap();
+        documents
+            .write(&[records(&collection, &rows)])
+            .await
+            .unwrap();
         let count = found.count_documents(doc! {}).await.unwrap();
         assert_eq!(count, rows.len() as u64);
     }
     let huge = "x".repeat(17 << 20);
-    let error = documents.write(&[records(&collection, &[(&huge, 1)])]).await;
+    let error = documents
+        .write(&[records(&collection, &[(&huge, 1)])])
+        .await;
     let error = error.unwrap_err();
     assert!(matches!(error, DocumentsError::TooLarge { .. }), "{error}");
     assert_eq!(error.kind(), ErrorKind::Configuration);
@@ -295,5 +310,8 @@ async fn a_server_or_name_that_will_not_do_is_told_without_the_password() {
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration, "{error:?}");
     assert!(error.to_string().contains("no spaces in names"), "{error}");
-    assert!(error.to_string().contains("transactions_processed"), "{error}");
+    assert!(
+        error.to_string().contains("transactions_processed"),
+        "{error}"
+    );
 }
