@@ -23,6 +23,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 3,
         sql: include_str!("../../../../../sql/warehouse/0003_deleted_keys.sql"),
     },
+    Migration {
+        version: 4,
+        sql: include_str!("../../../../../sql/warehouse/0004_reader_leases.sql"),
+    },
 ];
 
 /// Makes the read-only roles; see the file.

@@ -12,6 +12,7 @@ use super::SingleRead;
 use super::batch::Batch;
 use super::buffer::Buffer;
 use super::error::{Cause, Lost, SingleSourceError};
+use super::lease::OneReader;
 use super::reader::{Place, Read, Reader};
 
 /// Shared by the task that reads and the source that hands out.
@@ -96,6 +97,7 @@ pub(super) struct Task<R> {
     pub(super) reader: R,
     pub(super) read: SingleRead,
     pub(super) what: String,
+    pub(super) lease: OneReader,
     pub(super) positions: Arc<dyn PositionStore>,
     pub(super) shared: Arc<Shared>,
 }
@@ -108,10 +110,7 @@ impl<R: Reader> Task<R> {
         let mut rewinds = self.shared.rewinds.subscribe();
         loop {
             let rewind = *rewinds.borrow_and_update();
-            let stretch = async {
-                let batch = self.open(rewind).await?;
-                self.read_on(batch, rewind).await
-            };
+            let stretch = self.stretch(rewind);
             let ended = tokio::select! {
                 // the sender lives in `shared`, so the channel is open
                 _ = rewinds.changed() => continue,
@@ -129,14 +128,56 @@ impl<R: Reader> Task<R> {
         }
     }
 
+    /// Reads as the source's one reader, from the stored places on.
+    async fn stretch(&mut self, rewind: u64) -> Result<(), SingleSourceError> {
+        let Self {
+            lease,
+            reader,
+            read,
+            what,
+            positions,
+            shared,
+        } = self;
+        lease
+            .wait()
+            .await
+            .map_err(|source| read.store_failed(source))?;
+        let mut reading = Reading {
+            reader,
+            read,
+            what,
+            positions,
+            shared,
+        };
+        let read_on = async {
+            let batch = reading.open(rewind).await?;
+            reading.read_on(batch, rewind).await
+        };
+        tokio::select! {
+            ended = read_on => ended,
+            holder = lease.lost() => Err(SingleSourceError::LeaseLost {
+                what: what.clone(),
+                holder,
+            }),
+        }
+    }
+}
+
+/// One stretch of reading.
+struct Reading<'a, R> {
+    reader: &'a mut R,
+    read: &'a SingleRead,
+    what: &'a str,
+    positions: &'a Arc<dyn PositionStore>,
+    shared: &'a Shared,
+}
+
+impl<R: Reader> Reading<'_, R> {
     /// Finds the stored places and goes there.
     async fn open(&mut self, rewind: u64) -> Result<Batch, SingleSourceError> {
         let identity = self.reader.identity().await.map_err(|e| self.failed(e))?;
         let source = &self.read.source;
-        let store = |source| SingleSourceError::Positions {
-            source_name: self.read.source.clone(),
-            source: Cause(source),
-        };
+        let store = |source| self.read.store_failed(source);
         let incarnation = self.positions.incarnation(source, &identity).await;
         let incarnation = incarnation.map_err(store)?;
         let names = self.reader.partitions().await.map_err(|e| self.failed(e))?;
@@ -195,7 +236,7 @@ impl<R: Reader> Task<R> {
             let read = read.map_err(|e| self.failed(e))?;
             if let Some(partition) = batch.unplaced() {
                 return Err(SingleSourceError::Unplaced {
-                    what: self.what.clone(),
+                    what: self.what.to_owned(),
                     partition: partition.to_owned(),
                 });
             }
@@ -212,7 +253,7 @@ impl<R: Reader> Task<R> {
     }
 
     fn failed(&self, error: BoxedError) -> SingleSourceError {
-        let what = self.what.clone();
+        let what = self.what.to_owned();
         match error.kind() {
             ErrorKind::Gap => SingleSourceError::Gap {
                 job: self.read.reader.job.clone(),
@@ -224,6 +265,15 @@ impl<R: Reader> Task<R> {
                 what,
                 source: Cause(error),
             },
+        }
+    }
+}
+
+impl SingleRead {
+    fn store_failed(&self, source: BoxedError) -> SingleSourceError {
+        SingleSourceError::Positions {
+            source_name: self.source.clone(),
+            source: Cause(source),
         }
     }
 }
