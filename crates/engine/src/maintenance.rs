@@ -404,7 +404,10 @@ impl<'a> Chooser<'a> {
                 model.sql.locate(1, 1),
                 format!("{} `{}` reads {relation}, whose rows change", kind(model), model.name),
             )
-            .help("read the view or source that it is made from, or materialize this model as `table`"),
+            .help(match relation {
+                Relation::Reference(_) => "materialize this model as `table`: it is then rebuilt when rows of the reference change",
+                _ => "read the view or source that it is made from, or materialize this model as `table`",
+            }),
             NotRowWise::Plan(error) => fault(planned, &error),
         }
     }

@@ -187,9 +187,16 @@ impl Compiler<'_> {
                     reads: (0..self.rebuilds.len())
                         .filter(|before| reads(&self.rebuilds[*before]))
                         .collect(),
-                    reads_lake: read
+                    reads_lake: read.iter().any(|relation| {
+                        matches!(relation, Relation::Source(_) | Relation::Records(_))
+                    }),
+                    references: read
                         .iter()
-                        .any(|relation| !matches!(relation, Relation::Table(_))),
+                        .filter_map(|relation| match relation {
+                            Relation::Reference(name) => Some(name.clone()),
+                            _ => None,
+                        })
+                        .collect(),
                     work: Work::model(&choice.table.model),
                     plan: choice.plan,
                     schema: choice.schema,
@@ -225,7 +232,7 @@ impl Compiler<'_> {
         let found: Option<Arc<dyn TableProvider>> = match relation {
             Relation::Table(name) => self.rows.get(name).map(|rows| Arc::clone(rows) as _),
             Relation::Records(name) => self.sources.get(name).map(|rows| Arc::clone(rows) as _),
-            Relation::Source(_) => None,
+            Relation::Source(_) | Relation::Reference(_) => None,
         };
         found.ok_or_else(|| {
             DataFusionError::Internal(format!("{relation} has no rows in this stream"))

@@ -13,9 +13,9 @@ use factmill_connect::source::kafka::KafkaConfig;
 use factmill_core::diagnostic::{Diagnostic, Diagnostics};
 use factmill_core::epoch::Reader;
 use factmill_core::error::ErrorKind;
-use factmill_core::source::Classified;
+use factmill_core::source::{BoxedError, Classified};
 use factmill_engine::{Memory, StreamPlan};
-use factmill_project::job::{FileFormat, FilesOrigin, Origin};
+use factmill_project::job::{FileFormat, FilesOrigin, JobSource, Origin};
 use factmill_project::{Job as JobFile, Project};
 
 use super::Job;
@@ -75,6 +75,9 @@ pub(crate) enum OpenError {
     /// A source.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The tables that models read as they are.
+    #[error("the tables that models read cannot be looked at: {0}")]
+    Reference(BoxedError),
     /// A source's contract.
     #[error("source {source_name} cannot be decoded")]
     Decoder {
@@ -99,6 +102,7 @@ impl Classified for OpenError {
             Self::RawStore(error) => error.kind(),
             Self::Documents(error) => error.kind(),
             Self::Source(error) => error.kind(),
+            Self::Reference(error) => error.kind(),
             Self::Static { source, .. } => source.kind(),
         };
         // while a job starts, a service that does not answer is one that cannot be reached
@@ -124,6 +128,8 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
 
     let warehouse = Warehouse::connect(options.warehouse).await?;
     warehouse.migrate().await?;
+    let references = factmill_engine::reference::check(plan.references(), &warehouse);
+    references.await.map_err(OpenError::Reference)??;
     let mut client = warehouse.client().await?;
     let lake = Lake::open(&client, options.lake)
         .await?
@@ -221,7 +227,8 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
     })
 }
 
-/// The collections of the job's models; without a server their tables are written all the same.
+/// The collections of the job's models, beside its raw documents; without these the tables are written
+/// all the same.
 async fn open_documents(
     plan: &StreamPlan,
     job: &JobFile,
@@ -235,11 +242,13 @@ async fn open_documents(
         .iter()
         .map(|collection| collection.name.to_string());
     let collections_named = names.collect::<Vec<_>>().join(", ");
-    let Some(url) = url else {
+    let reads_collection = |source: &JobSource| matches!(source.origin, Origin::Mongo(_));
+    let is_wanted = job.raw_store.is_some() || job.sources.iter().any(reads_collection);
+    let Some(url) = url.filter(|_| is_wanted) else {
         tracing::warn!(
             job = job.name,
             collections = collections_named,
-            "no MongoDB here: models go to no collection"
+            "no raw documents in MongoDB here: models go to no collection"
         );
         return Ok(None);
     };

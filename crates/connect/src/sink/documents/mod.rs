@@ -51,17 +51,24 @@ impl Documents {
         collections: Arc<[Collection]>,
     ) -> Result<Self, DocumentsError> {
         let server = Server::named(url).await.ok_or(DocumentsError::Url)?;
-        let admin = server.client.database("admin");
-        let about = admin.run_command(doc! { "buildInfo": 1 }).await;
-        let about = about.map_err(|source| DocumentsError::Unreachable {
-            hosts: server.hosts.clone(),
-            source: Box::new(source),
-        })?;
-        let documents = Self {
-            has_decimals: has_decimals(&about),
+        let mut documents = Self {
+            has_decimals: false,
             server,
             collections,
         };
+        let Some(first) = documents.collections.first() else {
+            return Ok(documents);
+        };
+        let admin = documents.server.client.database("admin");
+        let about = admin.run_command(doc! { "buildInfo": 1 }).await;
+        let about = about.map_err(|source| match failure::is_transient(&source) {
+            true => DocumentsError::Unreachable {
+                hosts: documents.server.hosts.clone(),
+                source: Box::new(source),
+            },
+            false => Sink::new(&documents, first).failed(source),
+        })?;
+        documents.has_decimals = has_decimals(&about);
         for collection in documents.collections.iter() {
             Sink::new(&documents, collection).prepare().await?;
         }
