@@ -8,4 +8,5 @@ mod embedded;
 mod exactly_once;
 mod lake;
 mod quarantine;
+mod sinks;
 mod world;
