@@ -137,14 +137,14 @@ async fn a_table_kept_elsewhere_reaches_what_reads_it_in_stream_batch_and_query(
     ensure!(answer.contains("4.0000"), "{answer}");
 
     warehouse
-        .batch_execute("alter table crm.segments rename weight to wait")
+        .batch_execute("alter table crm.segments rename weight to weights")
         .await?;
     let refused = finished(world.factmill(&["stream", "banking", "--once"]))?;
     let said = String::from_utf8(refused.stderr)?;
     ensure!(!refused.status.success(), "{said}");
     ensure!(
         said.contains("declares column `weight`, which table crm.segments does not have")
-            && said.contains("did you mean `wait`?")
+            && said.contains("did you mean `weights`?")
             && said.contains("_reference.yml"),
         "{said}"
     );
