@@ -5,6 +5,7 @@
     reason = "a failed unwrap is a failed test"
 )]
 
+mod documents;
 mod files;
 mod formats;
 mod http;

@@ -5,6 +5,7 @@
 
 pub mod dead_letter;
 pub mod diagnostic;
+pub mod document;
 pub mod epoch;
 pub mod error;
 pub mod order;

@@ -1,6 +1,7 @@
 //! What the epoch loop asks of a source of records.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -99,4 +100,36 @@ pub trait PositionStore: Send + Sync {
         source: &SourceName,
         identity: &str,
     ) -> Result<crate::position::Incarnation, BoxedError>;
+
+    /// Takes or renews the lease of a source that has one reader; `holder` names the reader. It saves
+    /// double work: positions are guarded by their compare-and-swap.
+    ///
+    /// A store that one process uses gives it to whoever asks, as this one does.
+    async fn lease(
+        &self,
+        _source: &SourceName,
+        _holder: &str,
+        _duration: Duration,
+    ) -> Result<Lease, BoxedError> {
+        Ok(Lease::Held)
+    }
+
+    /// Gives a lease back, where `holder` has it.
+    async fn release(&self, _source: &SourceName, _holder: &str) -> Result<(), BoxedError> {
+        Ok(())
+    }
+}
+
+/// Whether a reader may read a source that has one reader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lease {
+    /// It may, for the duration that it asked for.
+    Held,
+    /// Another one does.
+    HeldBy {
+        /// Who, for people.
+        holder: String,
+        /// How long its lease runs, unless it renews.
+        expires_in: Duration,
+    },
 }

@@ -57,8 +57,9 @@ impl BatchPlan {
         })?;
         let (graph, mut wrong) = Graph::plan(project, models, state).await;
         let sources: Vec<_> = project.sources.iter().collect();
-        let (choices, refused) = choose(&graph, &sources);
-        wrong.extend(refused);
+        let chosen = choose(&graph, &sources);
+        wrong.extend(chosen.wrong);
+        let choices = chosen.tables;
         let plan = Self {
             tables: choices.iter().map(|choice| choice.table.clone()).collect(),
             choices,

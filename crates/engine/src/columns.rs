@@ -148,7 +148,7 @@ fn computed_type(
 
 /// Whether every value of `computed` is the same value as `declared`. Lengths of text are left to
 /// the table's own type, which refuses what is too long.
-fn keeps_every_value(computed: &DeclaredType, declared: &DeclaredType) -> bool {
+pub(crate) fn keeps_every_value(computed: &DeclaredType, declared: &DeclaredType) -> bool {
     use DeclaredType as T;
     if computed == declared {
         return true;

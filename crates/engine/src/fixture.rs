@@ -102,6 +102,7 @@ pub(crate) fn project(models: Vec<Model>) -> (Project, Job) {
             tags: Vec::new(),
             tests: Vec::new(),
             location: place("models/_sources.yml"),
+            reference: None,
         }],
         jobs: vec![job.clone()],
         warnings: Vec::new(),

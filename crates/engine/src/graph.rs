@@ -111,7 +111,11 @@ impl Graph {
         let decoded = source.schema.arrow_schema();
         let declared = &decoded.fields()[..source.schema.columns.len()];
         let arrow = Arc::new(datafusion::arrow::datatypes::Schema::new(declared));
-        let placeholder = Placeholder::new(Relation::Source(source.name.clone()), arrow);
+        let relation = match source.reference {
+            Some(_) => Relation::Reference(source.name.clone()),
+            None => Relation::Source(source.name.clone()),
+        };
+        let placeholder = Placeholder::new(relation, arrow);
         self.register_source(&source.name, placeholder)
     }
 

@@ -9,6 +9,7 @@ use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, cast, lit};
+use factmill_core::position::SourceName;
 use factmill_core::source_schema::{SourceSchema, provenance};
 use factmill_core::table::{DELETED_COLUMN, ORDER_COLUMN};
 use factmill_core::table_reader::Relations;
@@ -19,6 +20,7 @@ use crate::functions::record_order;
 use crate::lake::LakeSnapshot;
 use crate::placeholder::{Relation, bind, relations};
 use crate::reading::ReaderTable;
+use crate::reference;
 
 /// Where rows come from.
 #[derive(Debug, Clone)]
@@ -74,13 +76,11 @@ impl Inputs {
                 })?;
                 Ok(Arc::new(ReaderTable(reader)))
             }
+            Relation::Reference(name) => {
+                reference::table(declared(contracts, name)?, self.warehouse.as_ref()).await
+            }
             Relation::Source(name) | Relation::Records(name) => {
-                let contract = contracts
-                    .iter()
-                    .find(|source| source.name == *name)
-                    .ok_or_else(|| {
-                        DataFusionError::Internal(format!("source {name} is not declared"))
-                    })?;
+                let contract = declared(contracts, name)?;
                 let stored = match &self.lake {
                     Some(lake) => lake.table(name).await?,
                     None => {
@@ -94,6 +94,11 @@ impl Inputs {
             }
         }
     }
+}
+
+fn declared<'a>(contracts: &'a [ProjectSource], name: &SourceName) -> Result<&'a ProjectSource> {
+    let contract = contracts.iter().find(|source| source.name == *name);
+    contract.ok_or_else(|| DataFusionError::Internal(format!("source {name} is not declared")))
 }
 
 /// A source as the lake keeps it, under its contract: the declared columns with their declared

@@ -8,6 +8,7 @@
 //! - [`batch`]: models computed over their whole inputs.
 //! - [`sql`]: ad-hoc queries over lake, warehouse and views.
 //! - [`functions`]: what models call beside DataFusion's own functions.
+//! - [`reference`]: tables of Postgres that somebody else keeps, as sources.
 //! - [`output`]: query results as text and files.
 
 pub mod batch;
@@ -16,6 +17,7 @@ pub mod functions;
 pub mod inputs;
 pub mod lake;
 pub mod output;
+pub mod reference;
 pub mod rows;
 pub mod seed;
 pub mod session;
@@ -25,6 +27,7 @@ pub mod stream;
 mod columns;
 mod delta;
 mod diagnose;
+mod documents;
 #[cfg(test)]
 mod fixture;
 mod graph;

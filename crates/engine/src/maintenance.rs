@@ -11,11 +11,12 @@ use factmill_core::diagnostic::Diagnostic;
 use factmill_core::position::SourceName;
 use factmill_core::source_schema::deleted_field;
 use factmill_core::table::{Maintenance, ORDER_COLUMN, Table};
-use factmill_project::{Dependency, Materialized, ProjectSource};
+use factmill_project::{Dependency, Materialized, Model, ProjectSource};
 
 use crate::columns;
 use crate::delta::{Behaviour, NotRowWise, over_new_rows};
 use crate::diagnose::nearest;
+use crate::documents::{self, DocumentChoice};
 use crate::graph::{Graph, PlannedModel};
 use crate::lineage::origin_of;
 use crate::operator::{Operator, find_call};
@@ -38,19 +39,30 @@ pub(crate) struct Choice {
     pub(crate) key: Vec<usize>,
 }
 
-/// Chooses for every materialized model of the graph, in its order. `streams` are the sources whose
-/// records keep coming.
-pub(crate) fn choose<'a>(
-    graph: &'a Graph,
-    sources: &'a [&'a ProjectSource],
-) -> (Vec<Choice>, Vec<Diagnostic>) {
+/// What was chosen for the models of a graph.
+#[derive(Debug, Default)]
+pub(crate) struct Chosen {
+    /// The tables of the materialized models, in the graph's order.
+    pub(crate) tables: Vec<Choice>,
+    /// The collections of the models that go to one, in the graph's order.
+    pub(crate) documents: Vec<DocumentChoice>,
+    /// Everything that is wrong.
+    pub(crate) wrong: Vec<Diagnostic>,
+}
+
+/// Chooses for every model of the graph. `sources` are those whose records keep coming.
+pub(crate) fn choose<'a>(graph: &'a Graph, sources: &'a [&'a ProjectSource]) -> Chosen {
     let mut chooser = Chooser {
         graph,
         sources,
         behaviour: HashMap::new(),
         reported: BTreeSet::new(),
     };
-    let mut wrong = Vec::new();
+    let Chosen {
+        mut tables,
+        mut documents,
+        mut wrong,
+    } = Chosen::default();
     for source in sources {
         match records(source) {
             Ok(rows) => {
@@ -73,14 +85,22 @@ pub(crate) fn choose<'a>(
             .behaviour
             .insert(Relation::Table(seed.table.name.clone()), Behaviour::Static);
     }
-    let mut choices = Vec::new();
     for planned in &graph.models {
+        match chooser.documents(planned, &documents) {
+            Ok(choice) => documents.extend(choice),
+            Err(diagnostic) => wrong.push(diagnostic),
+        }
         match chooser.model(planned) {
-            Ok(choice) => choices.extend(choice),
+            Ok(choice) => tables.extend(choice),
+            Err(diagnostic) if wrong.contains(&diagnostic) => {}
             Err(diagnostic) => wrong.push(diagnostic),
         }
     }
-    (choices, wrong)
+    Chosen {
+        tables,
+        documents,
+        wrong,
+    }
 }
 
 /// The records of a source with their order, and with what is deleted where it is keyed, as a leaf.
@@ -192,6 +212,64 @@ impl<'a> Chooser<'a> {
             schema,
             key,
         }))
+    }
+
+    /// `None` for a model that goes to no collection. `before` are those chosen already.
+    fn documents(
+        &self,
+        planned: &PlannedModel,
+        before: &[DocumentChoice],
+    ) -> Result<Option<DocumentChoice>, Diagnostic> {
+        let Some(to) = &planned.model.factmill.mongo else {
+            return Ok(None);
+        };
+        let taken = before
+            .iter()
+            .find(|choice| choice.collection.name == to.name);
+        if let Some(other) = taken {
+            let message = format!(
+                "models `{}` and `{}` both go to {}",
+                other.collection.model, planned.model.name, to.name
+            );
+            return Err(Diagnostic::at(to.location.clone(), message)
+                .help("give each a collection of its own"));
+        }
+        let keyed = self.keyed_source(planned);
+        documents::check(planned, to, keyed.is_some())?;
+        let plan = self.new_rows(planned)?;
+        let key = match keyed {
+            Some(source) => self.columns_of_key(planned, source)?,
+            None => Vec::new(),
+        };
+        Ok(Some(DocumentChoice::new(planned, to, key, plan)))
+    }
+
+    /// The columns of a model that are the key of the keyed source that it reads.
+    fn columns_of_key(
+        &self,
+        planned: &PlannedModel,
+        source: &ProjectSource,
+    ) -> Result<Vec<usize>, Diagnostic> {
+        let relation = Relation::Source(source.name.clone());
+        let mut origins = Vec::with_capacity(planned.columns.len());
+        for index in 0..planned.columns.len() {
+            let origin = origin_of(&planned.plan, index).map_err(|error| fault(planned, &error))?;
+            origins.push(origin.filter(|(from, _)| *from == relation));
+        }
+        let column = |key: &String| {
+            let is_key = |origin: &Option<(Relation, String)>| {
+                origin.as_ref().is_some_and(|(_, column)| column == key)
+            };
+            origins.iter().position(is_key).ok_or_else(|| {
+                let message = format!(
+                    "model `{}` goes to a collection and has no column `{key}`, the key of {}",
+                    planned.model.name, source.name
+                );
+                Diagnostic::at(planned.model.sql.locate(1, 1), message)
+                    .help("pass the source's key columns on as they are: they name the documents")
+            })
+        };
+        source.schema.key.iter().map(column).collect()
     }
 
     /// The keyed source that a model reads.
@@ -312,11 +390,11 @@ impl<'a> Chooser<'a> {
                 let (location, of) = match self.find(planned, operator) {
                     Some((at, (line, column))) if at.model.name != model.name => (
                         at.model.sql.locate(line, column),
-                        format!(", read by incremental model `{}`,", model.name),
+                        format!(", read by {} `{}`,", kind(model), model.name),
                     ),
                     found => {
                         let (line, column) = found.map_or((1, 1), |(_, place)| place);
-                        (model.sql.locate(line, column), format!(" in incremental model `{}`", model.name))
+                        (model.sql.locate(line, column), format!(" in {} `{}`", kind(model), model.name))
                     }
                 };
                 let message = format!("{}{of} cannot be computed from new rows alone", operator.name());
@@ -324,9 +402,12 @@ impl<'a> Chooser<'a> {
             }
             NotRowWise::Changes(relation) => Diagnostic::at(
                 model.sql.locate(1, 1),
-                format!("incremental model `{}` reads {relation}, whose rows change", model.name),
+                format!("{} `{}` reads {relation}, whose rows change", kind(model), model.name),
             )
-            .help("read the view or source that it is made from, or materialize this model as `table`"),
+            .help(match relation {
+                Relation::Reference(_) => "materialize this model as `table`: it is then rebuilt when rows of the reference change",
+                _ => "read the view or source that it is made from, or materialize this model as `table`",
+            }),
             NotRowWise::Plan(error) => fault(planned, &error),
         }
     }
@@ -366,6 +447,14 @@ impl<'a> Chooser<'a> {
                 }
                 _ => false,
             })
+    }
+}
+
+/// What a model that takes new rows is called.
+fn kind(model: &Model) -> &'static str {
+    match model.materialized.is_inlined() {
+        true => "model",
+        false => "incremental model",
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) enum Relation {
     Source(SourceName),
     /// A source's new rows: its declared columns, then [`factmill_core::table::ORDER_COLUMN`].
     Records(SourceName),
+    /// A source that is a table of Postgres, kept by somebody else: its declared columns.
+    Reference(SourceName),
     /// A seed or a materialized model: its columns.
     Table(TableName),
 }
@@ -30,7 +32,9 @@ pub(crate) enum Relation {
 impl std::fmt::Display for Relation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Source(name) | Self::Records(name) => write!(f, "source {name}"),
+            Self::Source(name) | Self::Records(name) | Self::Reference(name) => {
+                write!(f, "source {name}")
+            }
             Self::Table(name) => name.fmt(f),
         }
     }

@@ -4,6 +4,7 @@
 //! each record. The warehouse is the default catalog (`banking.fct_transactions`, `factmill.epochs`);
 //! views and seeds of the project that are not in the warehouse answer there too.
 
+mod sources;
 mod warehouse;
 
 use std::collections::BTreeSet;
@@ -25,6 +26,7 @@ use crate::graph::analyzed;
 use crate::inputs::Inputs;
 use crate::rows::{Rows, start};
 use crate::session::{self, LAKE, Memory, WAREHOUSE};
+use sources::Sources;
 use warehouse::WarehouseCatalog;
 
 /// A query could not be answered.
@@ -83,10 +85,17 @@ impl SqlSession {
         let mut relations = BTreeSet::new();
         if let Some(lake) = &inputs.lake {
             lake.register_store(state.runtime_env()).map_err(engine)?;
-            state
-                .catalog_list()
-                .register_catalog(LAKE.into(), lake.catalog());
         }
+        let references = project.sources.iter();
+        let references = references.filter(|source| source.reference.is_some());
+        let sources = Sources {
+            lake: inputs.lake.as_ref().map(|lake| lake.catalog()),
+            references: references.cloned().collect(),
+            database: Arc::clone(&inputs.warehouse),
+        };
+        state
+            .catalog_list()
+            .register_catalog(LAKE.into(), Arc::new(sources));
         for source in &project.sources {
             relations.insert(format!(
                 "{LAKE}.{}.{}",

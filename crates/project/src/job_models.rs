@@ -25,7 +25,7 @@ pub(crate) fn of(
         .cloned()
         .collect();
     for model in &models {
-        refuse_other_sources(job, model, place, found);
+        refuse_other_sources(project, job, model, place, found);
     }
     refuse_this(project, job, &models, found);
     if models
@@ -78,6 +78,7 @@ fn selected(
 }
 
 fn refuse_other_sources(
+    project: &Project,
     job: &Job,
     model: &Model,
     place: &dyn Fn(&[&str]) -> Location,
@@ -85,6 +86,8 @@ fn refuse_other_sources(
 ) {
     for read in &model.depends_on {
         if let Dependency::Source(source) = read
+            // a table of Postgres is read as it is, by whoever asks
+            && project.source(source).is_none_or(|read| read.reference.is_none())
             && !job.sources.iter().any(|known| known.source == *source)
         {
             let message = format!(

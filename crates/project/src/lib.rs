@@ -39,5 +39,5 @@ pub use project::{LoadOptions, Project, Target};
 pub use rendered::Rendered;
 pub use seed::Seed;
 pub use select::Selection;
-pub use source::ProjectSource;
+pub use source::{ProjectSource, Reference};
 pub use templates::Templates;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use factmill_core::diagnostic::Location;
+use factmill_core::document::CollectionName;
 use factmill_core::position::SourceName;
 use factmill_core::table::TableName;
 use factmill_core::types::DeclaredType;
@@ -129,6 +130,17 @@ pub struct ModelMeta {
     pub rebuild_every: Option<Duration>,
     /// Where `maintenance` stands, to point at on a mismatch.
     pub location: Option<Location>,
+    /// The collection that its rows go to too.
+    pub mongo: Option<ModelCollection>,
+}
+
+/// A collection that a model's rows go to, and where the YAML names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelCollection {
+    /// The collection.
+    pub name: CollectionName,
+    /// Where the YAML names it.
+    pub location: Location,
 }
 
 /// A maintenance by name.

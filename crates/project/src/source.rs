@@ -1,8 +1,11 @@
 //! A declared source: its contract, and what the YAML says of it.
 
+use std::time::Duration;
+
 use factmill_core::diagnostic::Location;
 use factmill_core::position::SourceName;
 use factmill_core::source_schema::SourceSchema;
+use factmill_core::table::TableName;
 
 use crate::model::DataTest;
 
@@ -23,4 +26,18 @@ pub struct ProjectSource {
     pub tests: Vec<DataTest>,
     /// Where it is declared.
     pub location: Location,
+    /// The table that it is, where it is kept in Postgres by somebody else; no job reads it then.
+    pub reference: Option<Reference>,
+}
+
+/// A table of the warehouse's database that models read as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// The table or view.
+    pub table: TableName,
+    /// How often a stream looks whether it changed.
+    pub refresh: Duration,
+    /// The column whose largest value tells a change, together with the number of rows; without it
+    /// every look counts as a change.
+    pub watermark: Option<String>,
 }

@@ -2,6 +2,7 @@
 
 mod commit;
 mod cut;
+mod leases;
 mod loading;
 mod positions;
 mod rebuild;

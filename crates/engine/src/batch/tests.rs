@@ -4,6 +4,7 @@
     reason = "a failed unwrap is a failed test"
 )]
 mod keyed;
+mod reference;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -18,6 +18,7 @@ use super::compiled::{CompiledModel, Kept};
 use super::epoch_rows::EpochTable;
 use super::rebuild::Rebuild;
 use super::{SourceInput, StaticTable, StreamPlan};
+use crate::documents::DocumentChoice;
 use crate::error::Work;
 use crate::graph::Graph;
 use crate::maintenance::{Choice, choose, declared};
@@ -51,8 +52,8 @@ impl StreamPlan {
         let (graph, mut wrong) = Graph::plan(project, models, state).await;
         let names: Vec<_> = job.sources.iter().map(|read| &read.source).collect();
         let sources = declared(&project.sources, &names);
-        let (choices, refused) = choose(&graph, &sources);
-        wrong.extend(refused);
+        let chosen = choose(&graph, &sources);
+        wrong.extend(chosen.wrong);
 
         let mut compiler = Compiler {
             state: &graph.state,
@@ -61,6 +62,7 @@ impl StreamPlan {
             sources: HashMap::new(),
             inputs: HashMap::new(),
             models: Vec::new(),
+            documents: Vec::new(),
             statics: Vec::new(),
             rebuilds: Vec::new(),
         };
@@ -76,24 +78,40 @@ impl StreamPlan {
             let added = compiler.unchanging(seed.table.clone(), vec![seed.rows.clone()]);
             added.map_err(|error| engine_fault(&error))?;
         }
-        for choice in choices {
+        let failed = |model: &str, error: DataFusionError| Diagnostic {
+            location: graph
+                .model(model)
+                .map(|planned| planned.model.sql.locate(1, 1)),
+            message: format!("model `{model}`: {}", error.strip_backtrace()),
+            help: None,
+        };
+        for choice in chosen.tables {
             let model = choice.table.model.clone();
             if let Err(error) = compiler.model(choice).await {
-                let place = graph
-                    .model(&model)
-                    .map(|planned| planned.model.sql.locate(1, 1));
-                wrong.push(Diagnostic {
-                    location: place,
-                    message: format!("model `{model}`: {}", error.strip_backtrace()),
-                    help: None,
-                });
+                wrong.push(failed(&model, error));
                 // What reads its rows would fail for want of them.
                 break;
+            }
+        }
+        let collections = chosen.documents.iter();
+        let collections = collections
+            .map(|choice| choice.collection.clone())
+            .collect();
+        for choice in chosen.documents {
+            // what is missing has been told
+            if !wrong.is_empty() {
+                break;
+            }
+            let model = choice.collection.model.clone();
+            if let Err(error) = compiler.documents(choice).await {
+                wrong.push(failed(&model, error));
             }
         }
         let plan = Self {
             tables: compiler.tables.into(),
             models: compiler.models.into_iter().map(Arc::new).collect(),
+            collections,
+            documents: compiler.documents,
             statics: compiler.statics,
             rebuilds: compiler.rebuilds,
             inputs: compiler.inputs,
@@ -125,6 +143,7 @@ struct Compiler<'a> {
     sources: HashMap<SourceName, Arc<EpochTable>>,
     inputs: HashMap<SourceName, SourceInput>,
     models: Vec<CompiledModel>,
+    documents: Vec<CompiledModel>,
     statics: Vec<StaticTable>,
     rebuilds: Vec<Rebuild>,
 }
@@ -170,9 +189,16 @@ impl Compiler<'_> {
                     reads: (0..self.rebuilds.len())
                         .filter(|before| reads(&self.rebuilds[*before]))
                         .collect(),
-                    reads_lake: read
+                    reads_lake: read.iter().any(|relation| {
+                        matches!(relation, Relation::Source(_) | Relation::Records(_))
+                    }),
+                    references: read
                         .iter()
-                        .any(|relation| !matches!(relation, Relation::Table(_))),
+                        .filter_map(|relation| match relation {
+                            Relation::Reference(name) => Some(name.clone()),
+                            _ => None,
+                        })
+                        .collect(),
                     work: Work::model(&choice.table.model),
                     plan: choice.plan,
                     schema: choice.schema,
@@ -181,16 +207,7 @@ impl Compiler<'_> {
             Maintenance::Append | Maintenance::Upsert { .. } => {
                 let plan = bind(choice.plan, &mut |relation| self.bound(relation))?;
                 let work = Work::model(&choice.table.model);
-                let columns = choice.table.columns.iter().enumerate();
-                let not_null = columns
-                    .filter(|(_, column)| column.not_null)
-                    .map(|(index, _)| index)
-                    .collect();
-                let kept = Kept {
-                    key: choice.key,
-                    not_null,
-                    columns: choice.table.columns.len(),
-                };
+                let kept = Kept::of(&choice.table.columns, choice.key);
                 let state = self.state;
                 let compiled =
                     CompiledModel::new(state, work, index, kept, choice.schema, &plan).await?;
@@ -201,12 +218,23 @@ impl Compiler<'_> {
         Ok(())
     }
 
+    async fn documents(&mut self, choice: DocumentChoice) -> Result<()> {
+        let plan = bind(choice.plan, &mut |relation| self.bound(relation))?;
+        let collection = choice.collection;
+        let work = Work::model(&collection.model);
+        let kept = Kept::of(&collection.columns, collection.key);
+        let (state, index) = (self.state, self.documents.len());
+        let compiled = CompiledModel::new(state, work, index, kept, choice.schema, &plan).await?;
+        self.documents.push(compiled);
+        Ok(())
+    }
+
     /// The rows of a relation that does not change, or the leaf that reads an epoch's records.
     fn bound(&self, relation: &Relation) -> Result<Arc<dyn TableProvider>> {
         let found: Option<Arc<dyn TableProvider>> = match relation {
             Relation::Table(name) => self.rows.get(name).map(|rows| Arc::clone(rows) as _),
             Relation::Records(name) => self.sources.get(name).map(|rows| Arc::clone(rows) as _),
-            Relation::Source(_) => None,
+            Relation::Source(_) | Relation::Reference(_) => None,
         };
         found.ok_or_else(|| {
             DataFusionError::Internal(format!("{relation} has no rows in this stream"))

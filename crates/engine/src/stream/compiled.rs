@@ -17,6 +17,8 @@ use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceC
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::{ExecutionPlan, collect};
 
+use factmill_core::table::Column;
+
 use super::epoch_rows::EpochScan;
 use crate::error::{LONGEST_KEY, ModelError, Work};
 use crate::newest::{check_keys, newest_by_key};
@@ -30,15 +32,15 @@ const EPOCHS_BETWEEN_RESETS: u64 = 1024;
 #[derive(Debug)]
 pub(super) struct CompiledModel {
     work: Work,
-    /// Index in the job's tables.
-    pub(super) table: usize,
+    /// Index in the job's tables, or in its collections.
+    pub(super) target: usize,
     kept: Kept,
     schema: SchemaRef,
     plan: Arc<dyn ExecutionPlan>,
     runs: AtomicU64,
 }
 
-/// Which rows of a model its table keeps.
+/// Which rows of a model its table or collection keeps.
 #[derive(Debug)]
 pub(super) struct Kept {
     /// Columns of the `unique_key`, whose newest rows are kept; empty where all rows are.
@@ -50,11 +52,23 @@ pub(super) struct Kept {
     pub(super) columns: usize,
 }
 
+impl Kept {
+    pub(super) fn of(columns: &[Column], key: Vec<usize>) -> Self {
+        let not_null = columns.iter().enumerate();
+        let not_null = not_null.filter(|(_, column)| column.not_null);
+        Self {
+            key,
+            not_null: not_null.map(|(index, _)| index).collect(),
+            columns: columns.len(),
+        }
+    }
+}
+
 impl CompiledModel {
     pub(super) async fn new(
         state: &SessionState,
         work: Work,
-        table: usize,
+        target: usize,
         kept: Kept,
         schema: SchemaRef,
         plan: &LogicalPlan,
@@ -65,7 +79,7 @@ impl CompiledModel {
         }
         Ok(Self {
             work,
-            table,
+            target,
             kept,
             schema,
             plan,

@@ -17,6 +17,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SessionState, TaskContext};
+use factmill_core::document::{Collection, DocumentChange};
 use factmill_core::position::SourceName;
 use factmill_core::source_schema::provenance;
 use factmill_core::table::{Table, TableChange, TableName};
@@ -40,6 +41,8 @@ const ROWS_WORTH_A_TASK: usize = 4096;
 pub struct StreamPlan {
     tables: Arc<[Table]>,
     models: Vec<Arc<CompiledModel>>,
+    collections: Arc<[Collection]>,
+    documents: Vec<CompiledModel>,
     statics: Vec<StaticTable>,
     rebuilds: Vec<Rebuild>,
     inputs: HashMap<SourceName, SourceInput>,
@@ -78,6 +81,36 @@ impl StreamPlan {
         &self.statics
     }
 
+    /// The collections that the job's models go to.
+    pub fn collections(&self) -> &Arc<[Collection]> {
+        &self.collections
+    }
+
+    /// The documents that the new rows of an epoch make, of each collection once and in the order of
+    /// [`StreamPlan::collections`]; collections without a change are left out. `inputs` are those of
+    /// [`StreamPlan::transform`].
+    ///
+    /// # Errors
+    /// As [`StreamPlan::transform`].
+    pub async fn documents(
+        &self,
+        inputs: Vec<(SourceName, RecordBatch)>,
+    ) -> Result<Vec<DocumentChange>, ModelError> {
+        let mut changes = Vec::with_capacity(self.documents.len());
+        if self.documents.is_empty() {
+            return Ok(changes);
+        }
+        let context = self.context(inputs)?;
+        for documents in &self.documents {
+            let rows = documents.run(Arc::clone(&context)).await?;
+            if rows.num_rows() > 0 {
+                let collection = documents.target;
+                changes.push(DocumentChange { collection, rows });
+            }
+        }
+        Ok(changes)
+    }
+
     /// Runs the incremental models over the new rows of an epoch.
     ///
     /// `inputs` are decoded rows as [`factmill_core::source_schema::SourceSchema::arrow_schema`]
@@ -100,7 +133,7 @@ impl StreamPlan {
         if rows < ROWS_WORTH_A_TASK {
             for model in &self.models {
                 changes.push(TableChange {
-                    table: model.table,
+                    table: model.target,
                     rows: model.run(Arc::clone(&context)).await?,
                 });
             }
@@ -108,7 +141,7 @@ impl StreamPlan {
             let mut running = JoinSet::new();
             for model in &self.models {
                 let (model, context) = (Arc::clone(model), Arc::clone(&context));
-                running.spawn(async move { (model.table, model.run(context).await) });
+                running.spawn(async move { (model.target, model.run(context).await) });
             }
             while let Some(finished) = running.join_next().await {
                 let (table, rows) = finished.map_err(|error| ModelError::Engine {

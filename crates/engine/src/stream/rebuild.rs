@@ -7,6 +7,8 @@ use async_recursion::async_recursion as boxed;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
+use factmill_core::position::SourceName;
+use factmill_project::ProjectSource;
 
 use super::StreamPlan;
 use crate::error::{ModelError, Work};
@@ -23,6 +25,8 @@ pub struct Rebuild {
     pub every: Duration,
     /// The rebuilds whose tables it reads, by their place in [`StreamPlan::rebuilds`].
     pub reads: Vec<usize>,
+    /// The sources that it reads and that are tables of Postgres, see [`StreamPlan::references`].
+    pub references: Vec<SourceName>,
     /// Whether it reads a source, so that [`Inputs`] need a lake.
     pub reads_lake: bool,
     pub(super) work: Work,
@@ -34,6 +38,16 @@ impl StreamPlan {
     /// The models that are recomputed on a schedule; each stands behind those that it reads.
     pub fn rebuilds(&self) -> &[Rebuild] {
         &self.rebuilds
+    }
+
+    /// The sources that are tables of Postgres and that some rebuild reads, in order of name.
+    pub fn references(&self) -> impl Iterator<Item = &ProjectSource> {
+        let is_read = |source: &&ProjectSource| {
+            let mut rebuilds = self.rebuilds.iter();
+            source.reference.is_some()
+                && rebuilds.any(|rebuild| rebuild.references.contains(&source.name))
+        };
+        self.contracts.iter().filter(is_read)
     }
 
     /// Starts to recompute a model: sources from the lake, tables from the warehouse, views inlined.

@@ -12,6 +12,8 @@ use super::StreamPlan;
 use crate::fixture::{Event, SOURCE, days, facts, model, project, rows, source_name, staging};
 use crate::session::Memory;
 
+mod documents;
+
 async fn compile(models: Vec<Model>) -> Result<StreamPlan, Vec<String>> {
     let (project, job) = project(models);
     StreamPlan::compile_models(&project, &job, &project.models, &Memory::stream())

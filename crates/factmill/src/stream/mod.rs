@@ -15,6 +15,7 @@ mod open;
 mod pull;
 mod quarantine;
 mod rebuild;
+mod references;
 mod sources;
 mod transform;
 

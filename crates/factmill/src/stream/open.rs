@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use factmill_connect::decode::{DecoderError, DecoderOptions, decoder_with};
 use factmill_connect::registry::{Registry, RegistryError};
+use factmill_connect::sink::documents::{Documents, DocumentsError};
 use factmill_connect::sink::lake::{Lake, LakeError, LakeLocation, LakeTable};
 use factmill_connect::sink::postgres::{Swap, Warehouse, WarehouseConfig, WarehouseError};
 use factmill_connect::sink::raw_store::{RawStore, RawStoreError};
@@ -12,9 +13,9 @@ use factmill_connect::source::kafka::KafkaConfig;
 use factmill_core::diagnostic::{Diagnostic, Diagnostics};
 use factmill_core::epoch::Reader;
 use factmill_core::error::ErrorKind;
-use factmill_core::source::Classified;
+use factmill_core::source::{BoxedError, Classified};
 use factmill_engine::{Memory, StreamPlan};
-use factmill_project::job::{FileFormat, FilesOrigin, Origin};
+use factmill_project::job::{FileFormat, FilesOrigin, JobSource, Origin};
 use factmill_project::{Job as JobFile, Project};
 
 use tokio::sync::Semaphore;
@@ -89,12 +90,18 @@ pub(crate) enum OpenError {
     /// The raw store.
     #[error(transparent)]
     RawStore(#[from] RawStoreError),
+    /// The collections of models.
+    #[error(transparent)]
+    Documents(#[from] DocumentsError),
     /// A source.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// The schema registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The tables that models read as they are.
+    #[error("the tables that models read cannot be looked at: {0}")]
+    Reference(BoxedError),
     /// A source's contract.
     #[error("source {source_name} cannot be decoded")]
     Decoder {
@@ -117,8 +124,10 @@ impl Classified for OpenError {
             Self::Lake(error) => error.kind(),
             Self::ReadLake(error) => error.kind(),
             Self::RawStore(error) => error.kind(),
+            Self::Documents(error) => error.kind(),
             Self::Source(error) => error.kind(),
             Self::Registry(error) => error.kind(),
+            Self::Reference(error) => error.kind(),
             Self::Static { source, .. } => source.kind(),
         };
         // while a job starts, a service that does not answer is one that cannot be reached
@@ -144,6 +153,8 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
 
     let warehouse = Warehouse::connect(options.warehouse).await?;
     warehouse.migrate().await?;
+    let references = factmill_engine::reference::check(plan.references(), &warehouse);
+    references.await.map_err(OpenError::Reference)??;
     let mut client = warehouse.client().await?;
     let lake = Lake::open(&client, options.lake)
         .await?
@@ -163,6 +174,8 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
         // at a wrong URL every schema is missing, and each record would be a dead letter
         registry.kinds().await?;
     }
+    let documents = open_documents(&plan, job, options.mongo_url).await?;
+
     let opening = Opening {
         directory: &project.dir,
         kafka: options.kafka.as_ref(),
@@ -230,6 +243,7 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
             lake: lake.clone(),
             lake_tables,
             raw_store,
+            documents,
         },
         committer: Committer {
             warehouse,
@@ -241,6 +255,42 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
         },
         rebuilds,
     })
+}
+
+/// The collections of the job's models, beside its raw documents; without these the tables are written
+/// all the same.
+async fn open_documents(
+    plan: &StreamPlan,
+    job: &JobFile,
+    url: Option<&str>,
+) -> Result<Option<Documents>, OpenError> {
+    let collections = plan.collections();
+    if collections.is_empty() {
+        return Ok(None);
+    }
+    let names = collections
+        .iter()
+        .map(|collection| collection.name.to_string());
+    let collections_named = names.collect::<Vec<_>>().join(", ");
+    let reads_collection = |source: &JobSource| matches!(source.origin, Origin::Mongo(_));
+    let is_wanted = job.raw_store.is_some() || job.sources.iter().any(reads_collection);
+    let Some(url) = url.filter(|_| is_wanted) else {
+        tracing::warn!(
+            job = job.name,
+            collections = collections_named,
+            "no raw documents in MongoDB here: models go to no collection"
+        );
+        return Ok(None);
+    };
+    let documents = Documents::connect(url, collections.clone()).await?;
+    if !documents.has_decimals() {
+        tracing::warn!(
+            job = job.name,
+            collections = collections_named,
+            "this MongoDB has no Decimal128: numerics are written as text"
+        );
+    }
+    Ok(Some(documents))
 }
 
 /// Seeds and tables that read no stream are loaded as a whole before the first epoch.

@@ -11,6 +11,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 use factmill_core::dead_letter::DeadLetter;
+use factmill_core::document::DocumentChange;
 use factmill_core::error::ErrorKind;
 use factmill_core::position::SourceName;
 use factmill_core::records::Pulled;
@@ -26,6 +27,8 @@ const MOST: usize = 1_000;
 /// What the models made of an epoch's rows.
 pub(super) struct Modelled {
     pub(super) changes: Vec<TableChange>,
+    /// What goes to collections.
+    pub(super) documents: Vec<DocumentChange>,
     /// What was set aside; `None` where nothing was, the common case.
     pub(super) quarantined: Option<Quarantined>,
 }
@@ -69,9 +72,10 @@ pub(super) async fn transform(
     rows: RecordBatch,
 ) -> Result<Modelled, ModelFailure> {
     let failure = match run(plan, &pull.source, rows.clone()).await {
-        Ok(changes) => {
+        Ok((changes, documents)) => {
             return Ok(Modelled {
                 changes,
+                documents,
                 quarantined: None,
             });
         }
@@ -88,8 +92,10 @@ pub(super) async fn transform(
         .collect();
     let rows = filter_record_batch(&rows, &BooleanArray::from(kept))
         .expect("the mask has a value for every row");
+    let (changes, documents) = run(plan, &pull.source, rows.clone()).await?;
     Ok(Modelled {
-        changes: run(plan, &pull.source, rows.clone()).await?,
+        changes,
+        documents,
         quarantined: Some(Quarantined { rows, dead_letters }),
     })
 }
@@ -98,8 +104,10 @@ async fn run(
     plan: &StreamPlan,
     source: &SourceName,
     rows: RecordBatch,
-) -> Result<Vec<TableChange>, ModelError> {
-    plan.transform(vec![(source.clone(), rows)]).await
+) -> Result<(Vec<TableChange>, Vec<DocumentChange>), ModelError> {
+    let changes = plan.transform(vec![(source.clone(), rows.clone())]);
+    let documents = plan.documents(vec![(source.clone(), rows)]);
+    tokio::try_join!(changes, documents)
 }
 
 /// The rows that fail alone, in their order, each with its failure.

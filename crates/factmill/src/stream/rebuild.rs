@@ -8,6 +8,7 @@ use std::sync::Arc;
 use factmill_connect::sink::postgres::{Alone, Swap, Warehouse};
 use factmill_core::epoch::{Epoch, Reader};
 use factmill_core::error::{Action, backoff, policy};
+use factmill_core::position::SourceName;
 use factmill_core::source::{BoxedError, boxed};
 use factmill_core::table::Table;
 use factmill_engine::lake::Lake;
@@ -20,6 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::StageLost;
 use super::observe::Observer;
+use super::references::References;
 
 /// What a process of the job does alone, see [`Warehouse::try_alone`].
 const WORK: &str = "rebuilds";
@@ -36,6 +38,9 @@ pub(crate) struct Rebuilds {
     builder: Builder,
     /// One for each of the plan's rebuilds.
     models: Vec<Scheduled>,
+    /// For each of the plan's rebuilds the references that it reads, also through other rebuilds.
+    reads: Vec<Vec<SourceName>>,
+    references: References,
     /// The newest epoch that this process has committed.
     committed: watch::Receiver<Option<Epoch>>,
     /// Passing failures since the last rebuild.
@@ -53,8 +58,17 @@ struct Scheduled {
 enum State {
     /// Not rebuilt by this process: whoever ran before may have ended in between.
     Unknown,
-    /// Rebuilt when this epoch was the newest.
-    BuiltAt(Option<Epoch>),
+    /// Rebuilt when its inputs were these.
+    BuiltAt(Stamp),
+}
+
+/// What a rebuilt table reads, as far as changes are told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    /// The newest epoch.
+    epoch: Option<Epoch>,
+    /// Changes that were seen of its references.
+    references: u64,
 }
 
 impl Rebuilds {
@@ -74,6 +88,8 @@ impl Rebuilds {
         };
         Self {
             models: vec![scheduled; plan.rebuilds().len()],
+            reads: references_read(&plan),
+            references: References::new(&plan, warehouse.clone()),
             builder: Builder {
                 plan,
                 warehouse,
@@ -108,12 +124,15 @@ impl Rebuilds {
         observer: &dyn Observer,
     ) -> Result<(), BoxedError> {
         loop {
-            tokio::select! {
+            let rebuilt = tokio::select! {
                 biased;
                 () = streamed.cancelled() => return Ok(()),
-                () = self.due() => {}
-            }
-            let Err(failure) = self.rebuild_due(observer).await else {
+                due = self.due() => match due {
+                    Ok(()) => self.rebuild_due(observer).await,
+                    Err(failure) => Err(failure),
+                },
+            };
+            let Err(failure) = rebuilt else {
                 self.failures = 0;
                 continue;
             };
@@ -123,28 +142,46 @@ impl Rebuilds {
             self.failures += 1;
             let pause = backoff(self.failures);
             observer.retrying(&*failure, pause);
+            let until = Instant::now() + pause;
             for model in &mut self.models {
-                model.due = model.due.max(Instant::now() + pause);
+                model.due = model.due.max(until);
             }
+            self.references.put_off(until);
         }
     }
 
     /// Waits until a model is due that is not current.
-    async fn due(&mut self) {
+    async fn due(&mut self) -> Result<(), BoxedError> {
         loop {
             let newest = *self.committed.borrow_and_update();
-            let stale = self.models.iter().filter(|model| model.is_stale(newest));
-            let due = stale.map(|model| model.due).min();
+            let stale = (0..self.models.len()).filter(|index| self.is_stale(*index, newest));
+            let due = stale.map(|index| self.models[index].due).min();
             tokio::select! {
-                () = sleep_until(due) => return,
+                () = sleep_until(due) => return Ok(()),
+                () = sleep_until(self.references.next_look()) => {
+                    self.references.look().await.map_err(boxed)?;
+                }
                 changed = self.committed.changed() => {
                     if changed.is_err() {
                         // nobody commits any more
-                        return sleep_until(due).await;
+                        sleep_until(due).await;
+                        return Ok(());
                     }
                 }
             }
         }
+    }
+
+    /// What a model would be rebuilt from now.
+    fn stamp(&self, index: usize, newest: Option<Epoch>) -> Stamp {
+        Stamp {
+            epoch: newest,
+            references: self.references.changes_of(&self.reads[index]),
+        }
+    }
+
+    fn is_stale(&self, index: usize, newest: Option<Epoch>) -> bool {
+        self.models[index].state != State::BuiltAt(self.stamp(index, newest))
     }
 
     /// Rebuilds what is due and not current, unless another process is at it.
@@ -153,7 +190,7 @@ impl Rebuilds {
         for index in 0..self.models.len() {
             let now = Instant::now();
             let newest = *self.committed.borrow();
-            if self.models[index].due > now || !self.models[index].is_stale(newest) {
+            if self.models[index].due > now || !self.is_stale(index, newest) {
                 continue;
             }
             let every = self.builder.plan.rebuilds()[index].every;
@@ -166,13 +203,13 @@ impl Rebuilds {
         Ok(())
     }
 
-    /// What a model is that was built just now: no newer than the oldest of the rebuilt tables that it
-    /// reads.
+    /// What a model is that was built just now: current, unless a rebuilt table that it reads is not.
     fn built_from(&self, index: usize, newest: Option<Epoch>) -> State {
-        let reads = self.builder.plan.rebuilds()[index].reads.iter();
-        let mut read = reads.map(|read| self.models[*read].state);
-        read.find(|state| *state != State::BuiltAt(newest))
-            .unwrap_or(State::BuiltAt(newest))
+        let mut reads = self.builder.plan.rebuilds()[index].reads.iter();
+        match reads.any(|read| self.is_stale(*read, newest)) {
+            true => State::Unknown,
+            false => State::BuiltAt(self.stamp(index, newest)),
+        }
     }
 
     /// Rebuilds what is not current, at the end of a bounded read.
@@ -201,12 +238,13 @@ impl Rebuilds {
 
     async fn rebuild_stale(&mut self, observer: &dyn Observer) -> Result<(), BoxedError> {
         let newest = *self.committed.borrow();
-        if !self.models.iter().any(|model| model.is_stale(newest)) {
+        self.references.look_now().await.map_err(boxed)?;
+        if !(0..self.models.len()).any(|index| self.is_stale(index, newest)) {
             return Ok(());
         }
         let alone = self.builder.alone().await?;
         let mut left: Vec<usize> = (0..self.models.len())
-            .filter(|index| self.models[*index].is_stale(newest))
+            .filter(|index| self.is_stale(*index, newest))
             .collect();
         while !left.is_empty() {
             let (now, later) = self.builder.split_ready(&left);
@@ -224,10 +262,17 @@ impl Rebuilds {
     }
 }
 
-impl Scheduled {
-    fn is_stale(&self, newest: Option<Epoch>) -> bool {
-        self.state != State::BuiltAt(newest)
+/// The references that each rebuild reads, also through the rebuilds before it.
+fn references_read(plan: &StreamPlan) -> Vec<Vec<SourceName>> {
+    let mut all: Vec<Vec<SourceName>> = Vec::with_capacity(plan.rebuilds().len());
+    for rebuild in plan.rebuilds() {
+        let through = rebuild.reads.iter().flat_map(|read| all[*read].clone());
+        let mut read: Vec<_> = rebuild.references.iter().cloned().chain(through).collect();
+        read.sort();
+        read.dedup();
+        all.push(read);
     }
+    all
 }
 
 async fn sleep_until(due: Option<Instant>) {

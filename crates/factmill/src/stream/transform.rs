@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
+use factmill_connect::sink::documents::Documents;
 use factmill_connect::sink::lake::{Lake, LakeError, LakeTableRef, Staged};
 use factmill_connect::sink::raw_store::RawStore;
 use factmill_core::dead_letter::DeadLetter;
+use factmill_core::document::DocumentChange;
 use factmill_core::position::{Interval, PartitionId, SourceName};
 use factmill_core::source::{BoxedError, Classified, InFlight, Pull, boxed};
 use factmill_core::table::TableChange;
@@ -28,6 +30,8 @@ pub(crate) struct Transformer {
     /// The lake table of each of the job's sources.
     pub(super) lake_tables: HashMap<SourceName, LakeTableRef>,
     pub(super) raw_store: Option<RawStore>,
+    /// The collections of models; `None` where there are none, or no server.
+    pub(super) documents: Option<Documents>,
 }
 
 /// An epoch that only its commit is missing to. The records are gone: what they became is here.
@@ -108,6 +112,7 @@ impl Transformer {
         let ((modelled, transform), (staged, wrote_lake), wrote_raw) =
             tokio::try_join!(models, lake, self.keep_raw(pull))?;
 
+        let wrote_documents = self.keep_documents(&modelled.documents).await?;
         let mut dead_letters = decoded.dead_letters;
         let (rows, staged) = match modelled.quarantined {
             None => (rows, staged),
@@ -138,7 +143,7 @@ impl Transformer {
                 pull: waited,
                 decode,
                 transform,
-                side_writes: wrote_lake.max(wrote_raw),
+                side_writes: wrote_lake.max(wrote_raw) + wrote_documents,
                 ..Phases::default()
             },
         })
@@ -152,6 +157,15 @@ impl Transformer {
     ) -> impl Future<Output = Result<Staged, LakeError>> + Send + use<> {
         let (lake, table, rows) = (self.lake.clone(), table.clone(), rows.clone());
         async move { lake.write(&table, &rows).await }
+    }
+
+    /// Writes what the models send to collections; says how long that took.
+    async fn keep_documents(&self, changes: &[DocumentChange]) -> Result<Duration, BoxedError> {
+        let began = Instant::now();
+        if let Some(documents) = &self.documents {
+            documents.write(changes).await.map_err(boxed)?;
+        }
+        Ok(began.elapsed())
     }
 
     /// Writes the raw documents and lets the records go; says how long that took.

@@ -11,4 +11,5 @@ mod formats;
 mod lake;
 mod page;
 mod quarantine;
+mod sinks;
 mod world;

@@ -86,6 +86,12 @@ fn check_sources(read: &ReadJob, properties: &Properties, found: &mut Found) {
             found.error_with_help(at, format!("no source `{written}`"), help);
             continue;
         };
+        if declared.source.reference.is_some() {
+            let message = format!("source `{written}` is a table of Postgres");
+            let help = "models read it without the job's help: take it out of `sources`";
+            found.error_with_help(at, message, help);
+            continue;
+        }
         for (column, place) in &declared.untyped {
             let message = format!("column `{column}` of source `{written}` has no data_type");
             let help = format!(

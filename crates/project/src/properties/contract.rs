@@ -1,8 +1,11 @@
 //! A source's contract: the columns that its records have, and what they must keep.
 
+use std::time::Duration;
+
 use factmill_core::diagnostic::{Diagnostic, Diagnostics};
 use factmill_core::position::SourceName;
 use factmill_core::source_schema::{ColumnOrigin, SourceColumn, SourceSchema};
+use factmill_core::table::TableName;
 use factmill_core::types::DeclaredType;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -10,8 +13,8 @@ use serde::de::DeserializeOwned;
 
 use super::{DeclaredSource, columns, config_tags, factmill_meta, tests};
 use crate::nearest;
-use crate::source::ProjectSource;
-use crate::yaml::{Fields, Found, Node, Variables, read_node};
+use crate::source::{ProjectSource, Reference};
+use crate::yaml::{Fields, Found, Node, Period, Variables, read_node};
 
 /// Keys of a source block that factmill does not read.
 pub(super) const OTHER_GROUP_KEYS: [&str; 10] = [
@@ -52,6 +55,21 @@ struct SourceMeta {
     /// key holds, one without payload deletes its key.
     #[serde(default)]
     key: Vec<String>,
+    /// The table is kept in Postgres by somebody else, and models read it as it is.
+    postgres: Option<PostgresMeta>,
+}
+
+/// A table of the warehouse's database.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PostgresMeta {
+    /// Its schema and name, as in `crm.customers`.
+    table: String,
+    /// How often a stream looks whether it changed; a minute by default.
+    refresh: Option<Period>,
+    /// The column whose largest value grows with every change, such as `updated_at`; without it the
+    /// tables that read this one are rebuilt with every look.
+    watermark: Option<String>,
 }
 
 /// `config.meta.factmill` of a column of a source.
@@ -127,6 +145,9 @@ pub(super) fn table(
             "remove `event_time`, or `key` where each record stands for itself",
         );
     }
+    let reference = meta
+        .postgres
+        .and_then(|postgres| reference(postgres, &declared, node, found));
     let schema = SourceSchema {
         key,
         event_time: meta
@@ -144,6 +165,7 @@ pub(super) fn table(
             tags: all_tags,
             tests,
             location: node.locate(&["name"]).clone(),
+            reference,
         },
         untyped,
     })
@@ -259,6 +281,48 @@ fn key(
         }
     }
     named
+}
+
+/// The table that a source is, with a watermark that can be compared.
+fn reference(
+    meta: PostgresMeta,
+    columns: &[SourceColumn],
+    node: &Node,
+    found: &mut Found,
+) -> Option<Reference> {
+    const A_MINUTE: Duration = Duration::from_secs(60);
+    let at = meta_place(node, "postgres");
+    let Some((schema, name)) = meta.table.split_once('.') else {
+        let message = format!("`{}` is not the name of a table", meta.table);
+        found.error_with_help(at, message, "its schema and name: `crm.customers`");
+        return None;
+    };
+    let refresh = meta.refresh.map_or(A_MINUTE, Period::duration);
+    if refresh.is_zero() {
+        found.error(at, "a table cannot be looked at every 0 s");
+    }
+    if let Some(watermark) = &meta.watermark
+        && !columns.iter().any(|column| column.name == *watermark)
+    {
+        let known = columns.iter().map(|column| column.name.as_str());
+        let message = format!("watermark `{watermark}` is not a column with a data_type here");
+        found.error_with_help(at, message, nearest::help(watermark, "columns", known));
+    }
+    if columns.is_empty() {
+        found.error_with_help(
+            at,
+            "a table that models read declares its columns",
+            "add `columns` with a `data_type` each",
+        );
+    }
+    Some(Reference {
+        table: TableName {
+            schema: schema.to_owned(),
+            name: name.to_owned(),
+        },
+        refresh,
+        watermark: meta.watermark,
+    })
 }
 
 fn is_event_time(name: &str, columns: &[SourceColumn], node: &Node, found: &mut Found) -> bool {

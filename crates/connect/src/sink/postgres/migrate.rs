@@ -24,6 +24,10 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../../../sql/warehouse/0003_deleted_keys.sql"),
     },
     Migration {
+        version: 4,
+        sql: include_str!("../../../../../sql/warehouse/0004_reader_leases.sql"),
+    },
+    Migration {
         version: 5,
         sql: include_str!("../../../../../sql/warehouse/0005_pipeline.sql"),
     },

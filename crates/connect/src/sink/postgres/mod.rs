@@ -19,6 +19,7 @@ mod error;
 mod examine;
 mod identifier;
 mod lake_part;
+mod leases;
 mod lock_watch;
 mod migrate;
 mod positions;

@@ -1,13 +1,14 @@
 //! Stored positions: moved by compare-and-swap, read by sources, shown to people.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_recursion::async_recursion as boxed;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use factmill_core::epoch::Reader;
 use factmill_core::position::{Cursor, Incarnation, Interval, PartitionId, Position, SourceName};
-use factmill_core::source::{BoxedError, PositionStore};
+use factmill_core::source::{BoxedError, Lease, PositionStore};
 use tokio_postgres::{GenericClient, Statement, Transaction};
 
 use super::Warehouse;
@@ -280,6 +281,23 @@ impl PositionStore for ReaderPositions {
             .incarnation(&self.reader, source, identity)
             .await
             .map_err(boxed)
+    }
+
+    async fn lease(
+        &self,
+        source: &SourceName,
+        holder: &str,
+        duration: Duration,
+    ) -> Result<Lease, BoxedError> {
+        let lease = self
+            .warehouse
+            .take_lease(&self.reader, source, holder, duration);
+        lease.await.map_err(boxed)
+    }
+
+    async fn release(&self, source: &SourceName, holder: &str) -> Result<(), BoxedError> {
+        let released = self.warehouse.release_lease(&self.reader, source, holder);
+        released.await.map_err(boxed)
     }
 }
 

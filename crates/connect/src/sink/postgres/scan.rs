@@ -16,7 +16,7 @@ use tokio_postgres::CopyOutStream;
 use super::connection::{Patience, Session};
 use super::decode::{ColumnKind, ResultColumn, RowDecoder, schema};
 use super::error::WarehouseError;
-use super::identifier::{list, qualified};
+use super::identifier::{list, qualified, quoted};
 use super::{CONTROL_SESSION, Warehouse};
 
 /// A table or a query of the warehouse whose columns are known and that can be read, as often as
@@ -65,6 +65,29 @@ impl Warehouse {
             .filter(|name| !name.starts_with("_factmill_"));
         let query = format!("select {} from {}", list(user), qualified(table));
         self.describe(query, table.to_string()).await.map(Some)
+    }
+
+    /// How many rows a table has and the largest value of a column, as one text: it is another one
+    /// once rows came, went away, or changed and got a larger value there.
+    ///
+    /// # Errors
+    /// [`WarehouseError::Query`].
+    pub async fn watermark(
+        &self,
+        table: &TableName,
+        column: &str,
+    ) -> Result<String, WarehouseError> {
+        let query = format!(
+            "select count(*)::text || ' ' || coalesce(max({})::text, '') from {}",
+            quoted(column),
+            qualified(table)
+        );
+        let session = self.control().await?;
+        let row = session.client.query_one(&query, &[]).await;
+        let row = row.map_err(|source| {
+            WarehouseError::query(format!("looking for changes of {table}"), source)
+        })?;
+        Ok(row.get(0))
     }
 
     async fn describe(&self, query: String, what: String) -> Result<QueryReader, WarehouseError> {

@@ -1,119 +1,70 @@
 //! The document of one record, and batches of them.
 
 use std::fmt::Write as _;
-use std::ops::Range;
 
+use factmill_core::order::RecordPlace;
 use factmill_core::records::Pulled;
 use mongodb::bson::spec::ElementType;
 
-use super::bson::{Open, Writer};
 use super::error::RawStoreError;
 use super::json;
-
-/// Most bytes of a document that every server takes: MongoDB's 16 MiB, less what the command around
-/// it needs.
-const LARGEST_DOCUMENT: usize = (16 << 20) - (16 << 10);
-
-/// A batch is sent once it has this many bytes; with a document that is larger alone it is as large
-/// as that one. A command is a document too, so the limit of documents holds for it.
-const BATCH_BYTES: usize = 8 << 20;
-
-/// Most documents of a batch; servers take 100,000.
-const BATCH_DOCUMENTS: usize = 10_000;
+use crate::sink::bson::Writer;
+use crate::sink::write_command::{Command, LARGEST_DOCUMENT, TooLarge};
 
 /// What a document needs besides payload, key, headers and id.
 const FRAME: usize = 4_096;
 
-/// The insert command of one batch, written as the documents come.
-#[derive(Debug)]
-pub(super) struct Batch {
-    writer: Writer,
-    command: Open,
-    documents: Open,
-    /// Where each document stands in the command.
-    ranges: Vec<Range<usize>>,
+/// Whether a batch should be sent before the record at `index` is added.
+pub(super) fn is_full(batch: &Command, pulled: &Pulled, index: usize) -> bool {
+    // a guess: numbers grow in BSON, names of items too, but not without bound
+    let next = pulled.records.payloads.get(index).map_or(0, <[u8]>::len);
+    batch.is_full_for(next)
 }
 
-impl Batch {
-    /// An empty batch into a collection.
-    pub(super) fn new(collection: &str) -> Self {
-        let mut writer = Writer::default();
-        let command = writer.begin();
-        // the command's name comes first
-        writer.string("insert", collection);
-        // a duplicate must not keep the documents behind it out
-        writer.boolean("ordered", false);
-        let concern = writer.begin_element(ElementType::EmbeddedDocument, "writeConcern");
-        writer.string("w", "majority");
-        writer.end(concern);
-        let documents = writer.begin_element(ElementType::Array, "documents");
-        Self {
-            writer,
-            command,
-            documents,
-            ranges: Vec::new(),
-        }
-    }
-
-    /// Whether it should be sent before the record at `index` is added.
-    pub(super) fn is_full_for(&self, pulled: &Pulled, index: usize) -> bool {
-        let records = &pulled.records;
-        // a guess: numbers grow in BSON, names of items too, but not without bound
-        let next = records.payloads.get(index).map_or(0, <[u8]>::len);
-        !self.ranges.is_empty()
-            && (self.ranges.len() >= BATCH_DOCUMENTS
-                || self.writer.bytes.len() + next >= BATCH_BYTES)
-    }
-
-    /// Adds the document of a record.
-    ///
-    /// # Errors
-    /// [`RawStoreError::TooLarge`].
-    pub(super) fn push(&mut self, pulled: &Pulled, index: usize) -> Result<(), RawStoreError> {
-        let writer = &mut self.writer;
-        let undo = writer.bytes.len();
-        writer.bytes.push(ElementType::EmbeddedDocument as u8);
-        json::push_decimal(&mut writer.bytes, self.ranges.len() as u32);
-        writer.bytes.push(0);
-        let start = writer.bytes.len();
-        record(writer, pulled, index);
-        let bytes = writer.bytes.len() - start;
-        if bytes > LARGEST_DOCUMENT {
-            writer.bytes.truncate(undo);
-            return Err(RawStoreError::TooLarge {
-                id: id(pulled, index),
-                bytes,
-                limit: LARGEST_DOCUMENT,
-            });
-        }
-        self.ranges.push(start..writer.bytes.len());
-        Ok(())
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
-    }
-
-    /// The command, and where each document stands in it.
-    pub(super) fn finish(mut self) -> (Vec<u8>, Vec<Range<usize>>) {
-        self.writer.end(self.documents);
-        self.writer.end(self.command);
-        (self.writer.bytes, self.ranges)
-    }
+/// Adds the document of a record to a batch.
+///
+/// # Errors
+/// [`RawStoreError::TooLarge`].
+pub(super) fn push(
+    batch: &mut Command,
+    pulled: &Pulled,
+    index: usize,
+) -> Result<(), RawStoreError> {
+    let pushed = batch.push(|writer| record(writer, pulled, index));
+    pushed.map_err(|TooLarge(bytes)| RawStoreError::TooLarge {
+        id: id(pulled, index),
+        bytes,
+        limit: LARGEST_DOCUMENT,
+    })
 }
 
-/// `topic:partition:offset`, from the second incarnation on `topic@<incarnation>:partition:offset`.
-pub(super) fn id(pulled: &Pulled, index: usize) -> String {
+fn id(pulled: &Pulled, index: usize) -> String {
     let partition = &pulled.partitions[pulled.records.partitions[index] as usize];
-    let mut id = pulled.topic.clone();
-    let offset = pulled.records.offsets[index];
-    let (number, ordinal) = (partition.number, partition.incarnation.ordinal);
-    // writing to a string cannot fail
-    let _ = match ordinal {
-        1 => write!(id, ":{number}:{offset}"),
-        _ => write!(id, "@{ordinal}:{number}:{offset}"),
+    let place = RecordPlace {
+        topic: pulled.topic.as_str().into(),
+        incarnation: partition.incarnation.ordinal,
+        partition: partition.number,
+        offset: pulled.records.offsets[index],
     };
+    let mut id = String::new();
+    write_raw_id(&mut id, &place);
     id
+}
+
+/// Appends the `_id` of a record's raw document: `topic:partition:offset`, from the second
+/// incarnation on `topic@<incarnation>:partition:offset`.
+pub(in crate::sink) fn write_raw_id(id: &mut String, place: &RecordPlace<'_>) {
+    let RecordPlace {
+        topic,
+        incarnation,
+        partition,
+        offset,
+    } = place;
+    // writing to a string cannot fail
+    let _ = match incarnation {
+        1 => write!(id, "{topic}:{partition}:{offset}"),
+        _ => write!(id, "{topic}@{incarnation}:{partition}:{offset}"),
+    };
 }
 
 /// Writes the document of a record.
@@ -163,6 +114,7 @@ fn headers(writer: &mut Writer, pulled: &Pulled, index: usize) {
 #[allow(clippy::unwrap_used, reason = "a test ends at its first failure")]
 mod tests {
     use super::*;
+    use crate::sink::write_command::Verb;
     use factmill_core::position::{Incarnation, PartitionId, SourceName};
     use factmill_core::records::{PulledPartition, Records};
     use mongodb::bson::{Bson, DateTime, Document, RawDocument, doc};
@@ -197,9 +149,9 @@ mod tests {
     }
 
     fn documents(pulled: &Pulled) -> Vec<Document> {
-        let mut batch = Batch::new("transactions");
+        let mut batch = Command::new(Verb::Insert, "transactions");
         for index in 0..pulled.records.len() {
-            batch.push(pulled, index).unwrap();
+            push(&mut batch, pulled, index).unwrap();
         }
         let (command, ranges) = batch.finish();
         let whole = RawDocument::from_bytes(&command).unwrap();
@@ -277,8 +229,8 @@ mod tests {
         assert!(documents(&pulled(1, &[Some(ones.as_bytes())]))[0].contains_key("payload"));
 
         let huge = vec![b'x'; 17 << 20];
-        let mut batch = Batch::new("transactions");
-        let error = batch.push(&pulled(1, &[Some(&huge)]), 0).unwrap_err();
+        let mut batch = Command::new(Verb::Insert, "transactions");
+        let error = push(&mut batch, &pulled(1, &[Some(&huge)]), 0).unwrap_err();
         assert!(error.to_string().contains("bank_data:3:40"), "{error}");
         assert!(batch.is_empty());
     }
@@ -287,9 +239,9 @@ mod tests {
     fn a_batch_is_full_before_its_command_grows_too_large() {
         let large = vec![b'x'; 5 << 20];
         let pulled = pulled(1, &[Some(&large), Some(&large)]);
-        let mut batch = Batch::new("transactions");
-        assert!(!batch.is_full_for(&pulled, 0), "one document always fits");
-        batch.push(&pulled, 0).unwrap();
-        assert!(batch.is_full_for(&pulled, 1));
+        let mut batch = Command::new(Verb::Insert, "transactions");
+        assert!(!is_full(&batch, &pulled, 0), "one document always fits");
+        push(&mut batch, &pulled, 0).unwrap();
+        assert!(is_full(&batch, &pulled, 1));
     }
 }

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use mongodb::bson::spec::ElementType;
 
-use super::bson::{Open, Writer};
 use super::number::Number;
 use crate::decode::scan::{Broken, Scanner};
+use crate::sink::bson::{Open, Writer, push_decimal};
 
 /// How deep objects and arrays of a payload may lie in each other. MongoDB takes 100 levels, the
 /// record around the payload among them; its tools take fewer.
@@ -14,7 +14,7 @@ const DEEPEST: usize = 90;
 
 /// The payload has no faithful BSON document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NoDocument;
+pub(in crate::sink) struct NoDocument;
 
 impl From<Broken> for NoDocument {
     fn from(_: Broken) -> Self {
@@ -29,7 +29,7 @@ impl From<Broken> for NoDocument {
 /// refuses: the same name twice in an object; a name that is empty, begins with `$`, or holds a dot
 /// or a zero byte; a number that neither a 64-bit integer nor a float holds; more than 90 levels; more than `limit` bytes.
 /// What was written then is of no use.
-pub(super) fn append(
+pub(in crate::sink) fn append(
     writer: &mut Writer,
     name: &str,
     payload: &[u8],
@@ -168,22 +168,6 @@ fn element(bytes: &mut Vec<u8>, name: &str) -> Result<(usize, usize), NoDocument
     bytes.extend_from_slice(name.as_bytes());
     bytes.push(0);
     Ok((kind_at, name_at))
-}
-
-/// Appends a number in decimal, the name of an array's item.
-pub(super) fn push_decimal(bytes: &mut Vec<u8>, number: u32) {
-    let mut digits = [0; 10];
-    let mut at = digits.len();
-    let mut rest = number;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    bytes.extend_from_slice(&digits[at..]);
 }
 
 /// The name of an array's item, for the few arrays that are short.

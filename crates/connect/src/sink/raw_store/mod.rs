@@ -12,35 +12,26 @@
 //! Writing is idempotent: ids follow from positions, and an id that is taken is accepted only when
 //! the stored document is the same.
 
-mod bson;
-mod document;
+pub(super) mod document;
 pub(crate) mod error;
-mod json;
+pub(super) mod json;
 mod number;
-
-use std::ops::Range;
-use std::time::Duration;
 
 use async_recursion::async_recursion as boxed;
 use factmill_core::records::Pulled;
 use futures::{TryStreamExt, stream};
-use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
+use mongodb::bson::{Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::error::Error;
-use mongodb::options::{ClientOptions, ReadConcern};
-use mongodb::{Client, Collection, Database, IndexModel};
+use mongodb::options::ReadConcern;
+use mongodb::{Collection, Database, IndexModel};
 
 pub use error::RawStoreError;
 
-use document::Batch;
-
-/// How long the first contact may take, where the URL says nothing.
-const PATIENCE: Duration = Duration::from_secs(10);
+use super::server::Server;
+use super::write_command::{self, Command, DUPLICATE_KEY, Unsure, Verb};
 
 /// How many documents are asked for at once.
 const LOOK_UPS: usize = 32;
-
-/// The server's code for an id that is taken.
-const DUPLICATE_KEY: i32 = 11_000;
 
 /// A collection of raw documents.
 #[derive(Debug, Clone)]
@@ -65,14 +56,7 @@ impl RawStore {
         database: &str,
         collection: &str,
     ) -> Result<Self, RawStoreError> {
-        let mut options = ClientOptions::parse(url)
-            .await
-            .map_err(|_| RawStoreError::Url)?;
-        options.app_name.get_or_insert_with(|| "factmill".into());
-        options.server_selection_timeout.get_or_insert(PATIENCE);
-        let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
-        let hosts = hosts.join(",");
-        let client = Client::with_options(options).map_err(|_| RawStoreError::Url)?;
+        let Server { client, hosts } = Server::named(url).await.ok_or(RawStoreError::Url)?;
         let store = Self {
             database: client.database(database),
             collection: collection.to_owned(),
@@ -112,13 +96,14 @@ impl RawStore {
     /// than a document may be.
     #[boxed]
     pub async fn write(&self, pulled: &Pulled) -> Result<(), RawStoreError> {
-        let mut batch = Batch::new(&self.collection);
+        let new = || Command::new(Verb::Insert, &self.collection);
+        let mut batch = new();
         for index in 0..pulled.records.len() {
-            if batch.is_full_for(pulled, index) {
-                let full = std::mem::replace(&mut batch, Batch::new(&self.collection));
+            if document::is_full(&batch, pulled, index) {
+                let full = std::mem::replace(&mut batch, new());
                 self.insert(full).await?;
             }
-            batch.push(pulled, index)?;
+            document::push(&mut batch, pulled, index)?;
         }
         if !batch.is_empty() {
             self.insert(batch).await?;
@@ -127,7 +112,7 @@ impl RawStore {
     }
 
     /// Inserts a batch; documents that are there already must be the same.
-    async fn insert(&self, batch: Batch) -> Result<(), RawStoreError> {
+    async fn insert(&self, batch: Command) -> Result<(), RawStoreError> {
         let (command, ranges) = batch.finish();
         let raw = RawDocumentBuf::from_bytes(command.clone())
             .map_err(|_| self.answer("the command is no document"))?;
@@ -136,50 +121,29 @@ impl RawStore {
             .run_raw_command(raw)
             .await
             .map_err(|source| self.failed(source))?;
-        if let Ok(concern) = answer.get_document("writeConcernError") {
-            return Err(RawStoreError::NotAcknowledged {
+        let refused = write_command::refused(&answer, ranges.len());
+        let refused = refused.map_err(|unsure| match unsure {
+            Unsure::NotAcknowledged(reason) => RawStoreError::NotAcknowledged {
                 namespace: self.namespace.clone(),
-                reason: concern.to_string(),
-            });
-        }
-        let Ok(errors) = answer.get_array("writeErrors") else {
-            return Ok(());
-        };
-        let mut taken = Vec::with_capacity(errors.len());
-        for error in errors {
-            let range = self.refused_document(error, &command, &ranges)?;
-            let document = &command[range];
-            taken.push((self.id_of(document)?, document));
+                reason,
+            },
+            Unsure::Unclear(part) => self.answer(&part),
+        })?;
+        let mut taken = Vec::with_capacity(refused.len());
+        for refused in refused {
+            let document = &command[ranges[refused.item].clone()];
+            let id = self.id_of(document)?;
+            if refused.code != DUPLICATE_KEY {
+                return Err(RawStoreError::Document {
+                    namespace: self.namespace.clone(),
+                    id,
+                    code: refused.code,
+                    reason: refused.reason,
+                });
+            }
+            taken.push((id, document));
         }
         self.compare(taken).await
-    }
-
-    /// The document that a write error is about, where its id is taken.
-    ///
-    /// # Errors
-    /// Any other write error.
-    fn refused_document(
-        &self,
-        error: &Bson,
-        command: &[u8],
-        ranges: &[Range<usize>],
-    ) -> Result<Range<usize>, RawStoreError> {
-        let fields = error.as_document();
-        let number = |name| fields.and_then(|fields| integer(fields.get(name)?));
-        let range = number("index").and_then(|index| ranges.get(usize::try_from(index).ok()?));
-        let (Some(range), Some(code)) = (range, number("code")) else {
-            return Err(self.answer(&error.to_string()));
-        };
-        if code == i64::from(DUPLICATE_KEY) {
-            return Ok(range.clone());
-        }
-        let words = fields.and_then(|fields| fields.get_str("errmsg").ok());
-        Err(RawStoreError::Document {
-            namespace: self.namespace.clone(),
-            id: self.id_of(&command[range.clone()])?,
-            code: i32::try_from(code).unwrap_or(i32::MAX),
-            reason: words.unwrap_or_default().to_owned(),
-        })
     }
 
     /// Makes sure that the stored documents are those that were to be written.
@@ -247,15 +211,5 @@ impl RawStore {
             },
             _ => RawStoreError::Request { namespace, source },
         }
-    }
-}
-
-/// An integer, whichever type the server gave it.
-fn integer(value: &Bson) -> Option<i64> {
-    match value {
-        Bson::Int32(value) => Some(i64::from(*value)),
-        Bson::Int64(value) => Some(*value),
-        Bson::Double(value) => Some(*value as i64),
-        _ => None,
     }
 }

@@ -5,7 +5,7 @@
 
 use mongodb::bson::spec::ElementType;
 
-use super::bson::Writer;
+use crate::sink::bson::Writer;
 
 /// A BSON number with the same value as a JSON number.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -61,6 +61,14 @@ pub enum SingleSourceError {
         /// The partition.
         partition: String,
     },
+    /// Another process took the lease, because this one did not renew it in time.
+    #[error("{what} is read by {holder} now: this process was paused longer than its lease")]
+    LeaseLost {
+        /// What was read.
+        what: String,
+        /// Who reads now.
+        holder: String,
+    },
     /// The reading task is gone.
     #[error("the reader of {what} has stopped")]
     Stopped {
@@ -74,6 +82,7 @@ impl Classified for SingleSourceError {
         match self {
             Self::Reader { source, .. } | Self::Positions { source, .. } => source.0.kind(),
             Self::Gap { .. } => ErrorKind::Gap,
+            Self::LeaseLost { .. } => ErrorKind::Fenced,
             Self::Place { .. } | Self::Unplaced { .. } | Self::Stopped { .. } => {
                 ErrorKind::Internal
             }

@@ -6,12 +6,14 @@
 //!
 //! Positions: a partition whose records have offsets of their own is stored as its next offset; any
 //! other one as `{"read": n, "at": "<place>"}`, where n counts its records in this incarnation and
-//! gives them their offsets n, n + 1, … ([`Place`]). The warehouse's compare-and-swap makes two
-//! readers of one source harmless: the slower one is fenced and rewinds.
+//! gives them their offsets n, n + 1, … ([`Place`]). A lease in the warehouse lets one process read;
+//! another one waits until it ends. The compare-and-swap of the positions makes two readers harmless
+//! all the same: the slower one is fenced and rewinds.
 
 mod batch;
 mod buffer;
 mod error;
+mod lease;
 mod reader;
 mod task;
 
@@ -34,6 +36,7 @@ pub use error::{Cause, Lost, SingleSourceError};
 pub use reader::{InvalidPlace, Place, Read, Reader};
 
 use buffer::Buffer;
+use lease::OneReader;
 use task::{Shared, State, Task};
 
 /// What is read, and how much at a time.
@@ -77,6 +80,7 @@ impl SingleSource {
             reader,
             read: read.clone(),
             what: what.clone(),
+            lease: OneReader::new(Arc::clone(&positions), read.source.clone()),
             positions,
             shared: Arc::clone(&shared),
         };

@@ -12,6 +12,7 @@ use super::SingleRead;
 use super::batch::Batch;
 use super::buffer::Buffer;
 use super::error::{Cause, Lost, SingleSourceError};
+use super::lease::OneReader;
 use super::reader::{Place, Read, Reader};
 
 /// Shared by the task that reads and the source that hands out.
@@ -96,6 +97,7 @@ pub(super) struct Task<R> {
     pub(super) reader: R,
     pub(super) read: SingleRead,
     pub(super) what: String,
+    pub(super) lease: OneReader,
     pub(super) positions: Arc<dyn PositionStore>,
     pub(super) shared: Arc<Shared>,
 }
@@ -108,10 +110,7 @@ impl<R: Reader> Task<R> {
         let mut rewinds = self.shared.rewinds.subscribe();
         loop {
             let rewind = *rewinds.borrow_and_update();
-            let stretch = async {
-                let batch = self.open(rewind).await?;
-                self.read_on(batch, rewind).await
-            };
+            let stretch = self.stretch(rewind);
             let ended = tokio::select! {
                 // the sender lives in `shared`, so the channel is open
                 _ = rewinds.changed() => continue,
@@ -129,6 +128,51 @@ impl<R: Reader> Task<R> {
         }
     }
 
+    /// Reads as the source's one reader, from the stored places on.
+    async fn stretch(&mut self, rewind: u64) -> Result<(), SingleSourceError> {
+        let Self {
+            lease,
+            reader,
+            read,
+            what,
+            positions,
+            shared,
+        } = self;
+        lease
+            .wait()
+            .await
+            .map_err(|source| read.store_failed(source))?;
+        let mut reading = Reading {
+            reader,
+            read,
+            what,
+            positions,
+            shared,
+        };
+        let read_on = async {
+            let batch = reading.open(rewind).await?;
+            reading.read_on(batch, rewind).await
+        };
+        tokio::select! {
+            ended = read_on => ended,
+            holder = lease.lost() => Err(SingleSourceError::LeaseLost {
+                what: what.clone(),
+                holder,
+            }),
+        }
+    }
+}
+
+/// One stretch of reading.
+struct Reading<'a, R> {
+    reader: &'a mut R,
+    read: &'a SingleRead,
+    what: &'a str,
+    positions: &'a Arc<dyn PositionStore>,
+    shared: &'a Shared,
+}
+
+impl<R: Reader> Reading<'_, R> {
     /// Finds the stored places and goes there.
     async fn open(&mut self, rewind: u64) -> Result<Batch, SingleSourceError> {
         if !self.reader.is_there().await.map_err(|e| self.failed(e))? {
@@ -136,7 +180,9 @@ impl<R: Reader> Task<R> {
         }
         let identity = self.reader.identity().await.map_err(|e| self.failed(e))?;
         let incarnation = self.positions.incarnation(&self.read.source, &identity);
-        let incarnation = incarnation.await.map_err(|e| self.store_failed(e))?;
+        let incarnation = incarnation
+            .await
+            .map_err(|source| self.read.store_failed(source))?;
         let stored = self.stored().await?;
         let mut cursors: HashMap<String, Cursor> = HashMap::new();
         let mut places = HashMap::new();
@@ -177,7 +223,7 @@ impl<R: Reader> Task<R> {
         });
         let ids: Vec<PartitionId> = ids.collect();
         let stored = self.positions.positions(&ids).await;
-        stored.map_err(|e| self.store_failed(e))
+        stored.map_err(|source| self.read.store_failed(source))
     }
 
     /// A source that is gone is waited for only where nothing of it was read.
@@ -213,7 +259,7 @@ impl<R: Reader> Task<R> {
             let read = read.map_err(|e| self.failed(e))?;
             if let Some(partition) = batch.unplaced() {
                 return Err(SingleSourceError::Unplaced {
-                    what: self.what.clone(),
+                    what: self.what.to_owned(),
                     partition: partition.to_owned(),
                 });
             }
@@ -230,7 +276,7 @@ impl<R: Reader> Task<R> {
     }
 
     fn failed(&self, error: BoxedError) -> SingleSourceError {
-        let what = self.what.clone();
+        let what = self.what.to_owned();
         match error.kind() {
             ErrorKind::Gap => SingleSourceError::Gap {
                 job: self.read.reader.job.clone(),
@@ -242,6 +288,15 @@ impl<R: Reader> Task<R> {
                 what,
                 source: Cause(error),
             },
+        }
+    }
+}
+
+impl SingleRead {
+    fn store_failed(&self, source: BoxedError) -> SingleSourceError {
+        SingleSourceError::Positions {
+            source_name: self.source.clone(),
+            source: Cause(source),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! `config.meta.factmill` of a model.
 
+use factmill_core::document::CollectionName;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::model::{ExpectedMaintenance, ModelMeta};
+use crate::model::{ExpectedMaintenance, ModelCollection, ModelMeta};
 use crate::yaml::{Found, Node, Period, Variables, read_node};
 
 /// What a model says to factmill.
@@ -14,6 +15,20 @@ struct MetaFile {
     maintenance: Option<MaintenanceWord>,
     /// The least time between the starts of two rebuilds.
     rebuild_every: Option<Period>,
+    /// A MongoDB collection that the model's rows go to too: the model has to be row-wise.
+    mongo: Option<CollectionFile>,
+}
+
+/// A MongoDB collection.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct CollectionFile {
+    /// The database.
+    #[schemars(length(min = 1))]
+    database: String,
+    /// The collection in it.
+    #[schemars(length(min = 1))]
+    collection: String,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
@@ -53,5 +68,12 @@ pub(super) fn read(node: &Node, found: &mut Found) -> ModelMeta {
         }),
         rebuild_every: file.rebuild_every.map(Period::duration),
         location: Some(node.locate(&["maintenance"]).clone()),
+        mongo: file.mongo.map(|mongo| ModelCollection {
+            name: CollectionName {
+                database: mongo.database,
+                collection: mongo.collection,
+            },
+            location: node.locate(&["mongo"]).clone(),
+        }),
     }
 }

@@ -3,7 +3,7 @@
 //! Layout as in bsonspec.org, version 1.1: a document is its length (four bytes, little endian, all
 //! of it), elements of type byte, name, zero byte and value, and a zero byte.
 
-use mongodb::bson::spec::ElementType;
+use mongodb::bson::spec::{BinarySubtype, ElementType};
 
 /// A document or array that was begun and not ended: where its length stands.
 #[derive(Debug)]
@@ -74,10 +74,14 @@ impl Writer {
 
     pub(super) fn binary(&mut self, name: &str, value: &[u8]) {
         self.name(ElementType::Binary, name);
+        self.binary_value(BinarySubtype::Generic, value);
+    }
+
+    /// The value of a binary element, after its name.
+    pub(super) fn binary_value(&mut self, subtype: BinarySubtype, value: &[u8]) {
         self.bytes
             .extend_from_slice(&(value.len() as u32).to_le_bytes());
-        // subtype 0: any bytes
-        self.bytes.push(0);
+        self.bytes.push(subtype.into());
         self.bytes.extend_from_slice(value);
     }
 
@@ -98,12 +102,35 @@ impl Writer {
         self.bytes.push(0);
     }
 
+    /// Type and name of an array's item.
+    pub(super) fn item_name(&mut self, kind: ElementType, index: u32) {
+        self.bytes.push(kind as u8);
+        push_decimal(&mut self.bytes, index);
+        self.bytes.push(0);
+    }
+
     /// Type and name of an element. The name must not hold a zero byte.
     pub(super) fn name(&mut self, kind: ElementType, name: &str) {
         self.bytes.push(kind as u8);
         self.bytes.extend_from_slice(name.as_bytes());
         self.bytes.push(0);
     }
+}
+
+/// Appends a number in decimal, the name of an array's item.
+pub(super) fn push_decimal(bytes: &mut Vec<u8>, number: u32) {
+    let mut digits = [0; 10];
+    let mut at = digits.len();
+    let mut rest = number;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    bytes.extend_from_slice(&digits[at..]);
 }
 
 #[cfg(test)]

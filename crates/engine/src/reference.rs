@@ -1,0 +1,142 @@
+//! Sources that are tables of Postgres: kept by somebody else, read as they are when a model is
+//! computed.
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::Column;
+use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast};
+use factmill_core::diagnostic::{Diagnostic, Diagnostics};
+use factmill_core::error::ErrorKind;
+use factmill_core::source::{BoxedError, Classified, boxed};
+use factmill_core::table_reader::{Relations, TableReader};
+use factmill_core::types::DeclaredType;
+use factmill_project::{ProjectSource, Reference};
+
+use crate::columns::keeps_every_value;
+use crate::diagnose::nearest;
+use crate::reading::{ReaderTable, external};
+
+/// Holds the declared columns of references to those of their tables.
+///
+/// # Errors
+/// The inner one: everything that does not fit, each at the source's declaration. The outer one: the
+/// database could not be asked.
+pub async fn check(
+    references: impl Iterator<Item = &ProjectSource>,
+    database: &dyn Relations,
+) -> std::result::Result<std::result::Result<(), Diagnostics>, BoxedError> {
+    let mut wrong = Vec::new();
+    for source in references {
+        let Some(reference) = &source.reference else {
+            continue;
+        };
+        match database.table(&reference.table).await? {
+            Some(reader) => wrong.extend(differences(source, reference, reader.as_ref())),
+            None => wrong.push(missing(source, reference)),
+        }
+    }
+    Ok(Diagnostics::finish(wrong, ()))
+}
+
+/// The table of a reference under its declaration: the declared columns with their declared types.
+pub(crate) async fn table(
+    source: &ProjectSource,
+    database: &dyn Relations,
+) -> Result<Arc<dyn TableProvider>> {
+    let Some(reference) = &source.reference else {
+        let message = format!("source {} is no table of Postgres", source.name);
+        return Err(DataFusionError::Internal(message));
+    };
+    let unfit = |wrong: Diagnostic| external(boxed(Unfit(wrong)));
+    let reader = database.table(&reference.table).await.map_err(external)?;
+    let reader = reader.ok_or_else(|| unfit(missing(source, reference)))?;
+    if let Some(wrong) = differences(source, reference, reader.as_ref())
+        .into_iter()
+        .next()
+    {
+        return Err(unfit(wrong));
+    }
+    let stored = reader.schema();
+    let mut exprs = Vec::with_capacity(source.schema.columns.len());
+    for declared in &source.schema.columns {
+        let column = Expr::Column(Column::new_unqualified(&declared.name));
+        let wanted = declared.data_type.arrow();
+        let kept = stored.field_with_name(&declared.name)?;
+        exprs.push(match *kept.data_type() == wanted {
+            true => column,
+            false => cast(column, wanted).alias(&declared.name),
+        });
+    }
+    let rows: Arc<dyn TableProvider> = Arc::new(ReaderTable(reader));
+    let plan = LogicalPlanBuilder::scan(source.name.table(), provider_as_source(rows), None)?
+        .project(exprs)?
+        .build()?;
+    Ok(Arc::new(ViewTable::new(plan, None)))
+}
+
+/// A table that is not what is declared of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unfit(Diagnostic);
+
+impl Classified for Unfit {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Configuration
+    }
+}
+
+fn missing(source: &ProjectSource, reference: &Reference) -> Diagnostic {
+    let message = format!(
+        "source {} is table {}, which is not in the warehouse",
+        source.name, reference.table
+    );
+    Diagnostic::at(source.location.clone(), message)
+        .help("create it, or correct `config.meta.factmill.postgres`; the user needs the right to read it")
+}
+
+/// The declared columns that the table does not have, or not with a type whose every value is one of
+/// the declared type.
+fn differences(
+    source: &ProjectSource,
+    reference: &Reference,
+    table: &dyn TableReader,
+) -> Vec<Diagnostic> {
+    let stored = table.schema();
+    let names = || stored.fields().iter().map(|field| field.name().as_str());
+    let mut wrong = Vec::new();
+    for declared in &source.schema.columns {
+        let (name, wanted) = (&declared.name, &declared.data_type);
+        let Ok(field) = stored.field_with_name(name) else {
+            let message = format!(
+                "source {} declares column `{name}`, which table {} does not have",
+                source.name, reference.table
+            );
+            let near = nearest(name, names());
+            let help = near.map_or_else(
+                || "remove it from `columns`, or add it to the table".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            );
+            wrong.push(Diagnostic::at(source.location.clone(), message).help(help));
+            continue;
+        };
+        let is_same = *field.data_type() == wanted.arrow();
+        let found = DeclaredType::from_arrow(field.data_type());
+        let fits = found
+            .as_ref()
+            .is_ok_and(|found| keeps_every_value(found, wanted));
+        if !is_same && !fits {
+            let is =
+                found.map_or_else(|_| field.data_type().to_string(), |found| found.to_string());
+            let message = format!(
+                "column `{name}` of source {} is declared {wanted}, and is {is} in table {}",
+                source.name, reference.table
+            );
+            let help = format!("declare `data_type: {is}`, and cast it in a model");
+            wrong.push(Diagnostic::at(source.location.clone(), message).help(help));
+        }
+    }
+    wrong
+}
