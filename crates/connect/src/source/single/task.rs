@@ -180,9 +180,7 @@ impl<R: Reader> Reading<'_, R> {
         }
         let identity = self.reader.identity().await.map_err(|e| self.failed(e))?;
         let incarnation = self.positions.incarnation(&self.read.source, &identity);
-        let incarnation = incarnation
-            .await
-            .map_err(|source| self.read.store_failed(source))?;
+        let incarnation = incarnation.await.map_err(|e| self.store_failed(e))?;
         let stored = self.stored().await?;
         let mut cursors: HashMap<String, Cursor> = HashMap::new();
         let mut places = HashMap::new();
@@ -223,7 +221,7 @@ impl<R: Reader> Reading<'_, R> {
         });
         let ids: Vec<PartitionId> = ids.collect();
         let stored = self.positions.positions(&ids).await;
-        stored.map_err(|source| self.read.store_failed(source))
+        stored.map_err(|e| self.store_failed(e))
     }
 
     /// A source that is gone is waited for only where nothing of it was read.
