@@ -104,8 +104,7 @@ pub(crate) fn project(models: Vec<Model>) -> (Project, Job) {
             location: place("models/_sources.yml"),
         }],
         jobs: vec![job.clone()],
-        warnings: Vec::new(),
-        templates: factmill_project::Templates::default(),
+        ..Project::default()
     };
     (project, job)
 }
