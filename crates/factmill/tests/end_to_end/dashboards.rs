@@ -6,14 +6,18 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use factmill_testkit::grafana::Dashboard;
 
-use super::world::{World, succeeded};
+use super::world::World;
+
+/// The shipped dashboards.
+pub(super) const DASHBOARDS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../grafana/dashboards");
 
 /// Spread evenly over the month that the dashboards open on.
 const EVENTS: &str = "20000";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_panel_has_rows_over_the_range_it_opens_on() -> Result<()> {
-    let world = World::start().await?;
+    let mut world = World::start().await?;
     world.run(&[
         "produce", "banking", "--count", EVENTS, "--rate", "max", "--seed", "11",
     ])?;
@@ -28,21 +32,14 @@ async fn every_panel_has_rows_over_the_range_it_opens_on() -> Result<()> {
             "produce", job, "--count", count, "--rate", "max", "--seed", "11",
         ])?;
     }
-    let address = free_address()?;
-    let simulated = world.spawn(&["serve", "stripe", "--listen", &address])?;
-    let rates = format!("http://{address}/forex/{{date}}.json");
-    let mut stripe = world.factmill(&["stream", "stripe", "--once"]);
-    stripe.env("FOREX_URL", rates);
-    succeeded(stripe)?;
+    let simulated = world.serve_rates()?;
+    world.run(&["stream", "stripe", "--once"])?;
     simulated.end()?;
     world.run(&["stream", "payments", "retail", "ecommerce", "--once"])?;
     let warehouse = world.warehouse().await?;
-    let roles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sql/warehouse/roles.sql");
-    warehouse.batch_execute(&fs::read_to_string(roles)?).await?;
-    // Grafana's login has this role and no other right
-    warehouse.batch_execute("set role factmill_reader").await?;
+    read_as_grafana(&warehouse).await?;
 
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../grafana/dashboards");
+    let folder = Path::new(DASHBOARDS);
     let mut panels = 0;
     for file in fs::read_dir(folder)? {
         panels += every_panel_has_rows(&warehouse, &file?.path()).await?;
@@ -51,14 +48,19 @@ async fn every_panel_has_rows_over_the_range_it_opens_on() -> Result<()> {
     every_day_has_points(&warehouse).await
 }
 
-/// An address on loopback that nobody listens on.
-fn free_address() -> Result<String> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    Ok(listener.local_addr()?.to_string())
+/// Gives the connection the rights of Grafana's login, and no other.
+pub(super) async fn read_as_grafana(warehouse: &tokio_postgres::Client) -> Result<()> {
+    let roles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sql/warehouse/roles.sql");
+    warehouse.batch_execute(&fs::read_to_string(roles)?).await?;
+    warehouse.batch_execute("set role factmill_reader").await?;
+    Ok(())
 }
 
 /// Asks every query of a dashboard; says how many there are.
-async fn every_panel_has_rows(warehouse: &tokio_postgres::Client, file: &Path) -> Result<usize> {
+pub(super) async fn every_panel_has_rows(
+    warehouse: &tokio_postgres::Client,
+    file: &Path,
+) -> Result<usize> {
     let dashboard = Dashboard::read(file)?;
     for query in &dashboard.queries {
         let place = format!("{}: {}", dashboard.title, query.panel);

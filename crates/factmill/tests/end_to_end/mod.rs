@@ -6,6 +6,8 @@ mod batch;
 mod dashboards;
 mod embedded;
 mod exactly_once;
+mod jobs;
 mod lake;
+mod promise;
 mod quarantine;
 mod world;
