@@ -5,6 +5,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use async_recursion::async_recursion as boxed;
 use datafusion::arrow::datatypes::Schema;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::Column;
@@ -41,6 +42,7 @@ impl BatchPlan {
     ///
     /// # Errors
     /// Everything that is wrong in the models' SQL and YAML, at once, each with its place.
+    #[boxed]
     pub async fn compile(
         project: &Project,
         models: &[Model],
@@ -100,6 +102,7 @@ impl BatchPlan {
     ///
     /// # Panics
     /// When there is no table of that index.
+    #[boxed]
     pub async fn run(&self, table: usize, inputs: &Inputs) -> Result<Rows, ModelError> {
         let choice = &self.choices[table];
         let work = Work::model(&choice.table.model);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_recursion::async_recursion as boxed;
 use datafusion::catalog::{CatalogProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -64,6 +65,7 @@ impl Lake {
     ///
     /// # Errors
     /// [`LakeError`], when the URL is wrong or the database does not answer.
+    #[boxed]
     pub async fn connect(database_url: &str, store: Option<LakeStore>) -> Result<Self, LakeError> {
         let options: PgConnectOptions = database_url
             .parse()
@@ -88,6 +90,7 @@ impl Lake {
     ///
     /// # Errors
     /// [`LakeError::Catalog`].
+    #[boxed]
     pub async fn newest(&self) -> Result<LakeSnapshot, LakeError> {
         let metadata = Arc::clone(&self.metadata);
         let id = blocking(move || metadata.get_current_snapshot()).await?;
@@ -98,6 +101,7 @@ impl Lake {
     ///
     /// # Errors
     /// [`LakeError::Catalog`].
+    #[boxed]
     pub async fn at(&self, snapshot: i64) -> Result<LakeSnapshot, LakeError> {
         let metadata = Arc::clone(&self.metadata);
         let catalog = blocking(move || DuckLakeCatalog::with_snapshot(metadata, snapshot)).await?;

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use async_recursion::async_recursion as boxed;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use datafusion::arrow::csv::WriterBuilder;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -59,6 +60,7 @@ const ROWS_OF_A_DRAWING: usize = 10_000;
 ///
 /// # Errors
 /// [`OutputError`]; what was written before stays written.
+#[boxed]
 pub async fn write(
     mut rows: Rows,
     format: Format,

@@ -10,7 +10,7 @@ use datafusion::catalog::{
 };
 use datafusion::error::Result;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
@@ -22,44 +22,43 @@ pub(crate) const LAKE: &str = "lake";
 /// The schema of relations that are written in one part.
 const DEFAULT_SCHEMA: &str = "public";
 
-/// How much memory SQL may use before it spills, and where it spills to.
+/// The memory that sorts, joins and aggregates may use before they spill, and where they spill to.
+/// Clones share it: whoever gets one counts into the same sum.
 #[derive(Debug, Clone)]
 pub struct Memory {
-    /// Bytes for sorts, joins and aggregates of one session together.
-    pub limit: usize,
-    /// The folder for spilled rows; the system's folder for temporary files when `None`.
-    pub spill_dir: Option<PathBuf>,
+    pool: Arc<dyn MemoryPool>,
+    spill_dir: Option<PathBuf>,
 }
 
 impl Memory {
-    /// 96 MiB: a stream holds an epoch at a time.
-    pub fn stream() -> Self {
+    /// At most so many bytes; rows are spilled to a folder, that of the system for temporary files
+    /// when `None`.
+    pub fn limited(bytes: usize, spill_dir: Option<PathBuf>) -> Self {
+        // Names the largest consumers when memory runs out.
+        const NAMED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
         Self {
-            limit: 96 << 20,
-            spill_dir: None,
+            pool: Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), NAMED)),
+            spill_dir,
         }
+    }
+
+    /// 192 MiB: a stream holds an epoch at a time, its rebuilds a table's groups.
+    pub fn stream() -> Self {
+        Self::limited(192 << 20, None)
     }
 
     /// 512 MiB: a batch sorts and joins whole tables.
     pub fn batch() -> Self {
-        Self {
-            limit: 512 << 20,
-            spill_dir: None,
-        }
+        Self::limited(512 << 20, None)
     }
 
     fn runtime(&self) -> Result<Arc<RuntimeEnv>> {
-        // Names the largest consumers when memory runs out.
-        const NAMED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
         let mode = match &self.spill_dir {
             Some(dir) => DiskManagerMode::Directories(vec![dir.clone()]),
             None => DiskManagerMode::OsTmpDirectory,
         };
         RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(TrackConsumersPool::new(
-                FairSpillPool::new(self.limit),
-                NAMED,
-            )))
+            .with_memory_pool(self.pool.clone())
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
             .build_arc()
     }

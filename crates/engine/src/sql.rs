@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use async_recursion::async_recursion as boxed;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
@@ -69,6 +70,7 @@ impl SqlSession {
     ///
     /// # Errors
     /// [`SqlError::Warehouse`], when its tables cannot be listed.
+    #[boxed]
     pub async fn open(
         project: &Project,
         models: &[Model],
@@ -111,6 +113,7 @@ impl SqlSession {
     /// # Errors
     /// [`SqlError::Query`] with the place in the text, [`SqlError::Run`] when it cannot start; a
     /// failure while rows are on their way comes with the stream.
+    #[boxed]
     pub async fn query(&self, sql: &str) -> Result<Rows, SqlError> {
         let start = Location {
             file: PathBuf::from("query"),
@@ -124,6 +127,7 @@ impl SqlSession {
     ///
     /// # Errors
     /// As [`SqlSession::query`].
+    #[boxed]
     pub async fn rendered(&self, rendered: &Rendered) -> Result<Rows, SqlError> {
         let sql = rendered.text();
         let mut text = Text {

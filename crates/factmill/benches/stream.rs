@@ -5,6 +5,7 @@
 //! `stream banking --once` without the raw store. Then the time from produce to visible row while
 //! events come at an even rate. Progress goes to stderr, the figures to stdout.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed bench")]
+#![allow(dead_code, reason = "each benchmark uses some of the parts")]
 
 mod measure;
 

@@ -17,14 +17,14 @@ use factmill_produce::retail::{self, RetailEvents, RetailSettings, RetailSource}
 use factmill_produce::stripe::{self, StripeSettings, StripeSource};
 use factmill_produce::{EventSource, Rate};
 use factmill_project::Job;
-use factmill_project::job::{Origin, Producer};
+use factmill_project::job::Producer;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::failure::Failure;
 
-pub(crate) use shop::Shop;
+pub(crate) use shop::{Shop, settings as shop_settings};
 
 /// The key of the simulated Stripe, which takes any.
 const SIMULATED_KEY: &str = "sk_test_simulated";
@@ -99,10 +99,7 @@ pub(crate) fn topic(job: &Job) -> Result<&str, Failure> {
     let mut topics = job
         .sources
         .iter()
-        .filter_map(|source| match &source.origin {
-            Origin::Kafka { topic, .. } => Some(topic.as_str()),
-            _ => None,
-        });
+        .filter_map(|source| source.origin.topic());
     topics
         .next()
         .ok_or_else(|| Failure::usage(format!("job `{}` reads no topic", job.name)))

@@ -177,9 +177,12 @@ pub enum FileFormat {
 }
 
 impl Origin {
-    /// Whether it is a Kafka topic.
-    pub fn is_kafka(&self) -> bool {
-        matches!(self, Self::Kafka { .. })
+    /// The Kafka topic that it is, if it is one.
+    pub fn topic(&self) -> Option<&str> {
+        match self {
+            Self::Kafka { topic, .. } => Some(topic),
+            Self::Mongo(_) | Self::Http(_) | Self::Files(_) => None,
+        }
     }
 }
 

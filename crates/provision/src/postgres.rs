@@ -8,6 +8,8 @@ pub use binaries::{Binaries, NEWEST, OLDEST, find, find_all};
 pub use download::download;
 pub use server::{Options, PrivatePostgres, Running, free_port};
 
+use async_recursion::async_recursion as boxed;
+
 use crate::{ProvisionError, packages};
 
 /// Postgres's server binaries: those that are installed, else installed by apt or brew where that
@@ -17,6 +19,7 @@ use crate::{ProvisionError, packages};
 ///
 /// # Errors
 /// [`ProvisionError::Missing`] with one command to copy when there is no way to get them.
+#[boxed]
 pub async fn ensure() -> Result<Binaries, ProvisionError> {
     if let Some(found) = find() {
         return Ok(found);

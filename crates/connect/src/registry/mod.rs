@@ -11,6 +11,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_recursion::async_recursion as boxed;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -148,6 +149,7 @@ impl Registry {
     ///
     /// # Errors
     /// The registry does not answer, refuses, or answers something else.
+    #[boxed]
     pub async fn schema(&self, id: u32) -> Result<Option<Arc<RegisteredSchema>>, RegistryError> {
         if let Some(known) = self.known(id) {
             return Ok(Some(known));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
+use async_recursion::async_recursion as boxed;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::error::{DataFusionError, Result};
@@ -29,6 +30,7 @@ impl StreamPlan {
     ///
     /// # Errors
     /// Everything that is wrong in the models' SQL and YAML, at once, each with its place.
+    #[boxed]
     pub async fn compile(
         project: &Project,
         job: &Job,

@@ -10,6 +10,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use async_recursion::async_recursion as boxed;
 use datafusion::arrow::array::{ArrayRef, new_null_array};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
@@ -85,6 +86,7 @@ impl StreamPlan {
     ///
     /// # Errors
     /// [`ModelError`], when a model fails on a value, has a null in its key, or runs out of memory.
+    #[boxed]
     pub async fn transform(
         &self,
         inputs: Vec<(SourceName, RecordBatch)>,

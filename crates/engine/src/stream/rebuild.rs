@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_recursion::async_recursion as boxed;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
@@ -42,6 +43,7 @@ impl StreamPlan {
     /// # Errors
     /// [`ModelError`], when an input cannot be read or a value cannot be computed; a failure while
     /// rows are on their way comes with the stream.
+    #[boxed]
     pub async fn rebuild(&self, rebuild: &Rebuild, inputs: &Inputs) -> Result<Rows, ModelError> {
         let known = |relation: &Relation| match relation {
             Relation::Table(name) => self

@@ -1,5 +1,6 @@
 //! (c): the release binary over the same events, and what it and the warehouse tell about its time.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -23,7 +24,7 @@ pub(crate) struct Factmill {
 }
 
 /// Seconds by phase, as the run logs them.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Phases {
     pub(crate) pull: f64,
     pub(crate) decode: f64,
@@ -50,14 +51,36 @@ struct Summary {
     peak_rss_bytes: u64,
 }
 
-/// The phases, as the run logs them at its end.
-fn phases_of(log: &[u8]) -> Result<Phases> {
-    let event = String::from_utf8_lossy(log)
+impl Phases {
+    /// Each phase's share of their sum, in percent.
+    pub(crate) fn shares(&self) -> String {
+        let phases = [
+            self.pull,
+            self.decode,
+            self.transform,
+            self.side_writes,
+            self.commit,
+            self.rebuild,
+        ];
+        let sum: f64 = phases.iter().sum();
+        let shares = phases.map(|phase| format!("{:>3.0} %", 100.0 * phase / sum.max(1e-9)));
+        shares.join(" ")
+    }
+}
+
+/// The phases of each job of a run, as it logs them at its end.
+pub(crate) fn phases_by_job(log: &[u8]) -> Result<HashMap<String, Phases>> {
+    let log = String::from_utf8_lossy(log);
+    let events = log
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .find(|event| event["message"] == "seconds by phase")
-        .context("the run did not log its phases")?;
-    Ok(serde_json::from_value(event)?)
+        .filter(|event| event["message"] == "seconds by phase");
+    events
+        .map(|event| {
+            let job = event["job"].as_str().context("phases of no job")?;
+            Ok((job.to_owned(), serde_json::from_value(event.clone())?))
+        })
+        .collect()
 }
 
 /// Runs it to its end and checks that every event became a fact.
@@ -101,7 +124,9 @@ pub(crate) async fn once(world: &World, place: &Place, events: u64) -> Result<Fa
         stream_rows_per_second: events as f64 / stream_seconds,
         epochs: summary.epochs,
         peak_rss_bytes: summary.peak_rss_bytes,
-        phases: phases_of(&output.stderr)?,
+        phases: phases_by_job(&output.stderr)?
+            .remove("banking")
+            .context("the run did not log its phases")?,
         commit_phases: CommitPhases {
             positions: told.get(1),
             tables: told.get(2),

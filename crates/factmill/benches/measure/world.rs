@@ -1,6 +1,6 @@
 //! Real servers, and the shipped project on a topic and a database of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
@@ -55,7 +55,7 @@ impl World {
         self.kafka.create_topic(&topic, PARTITIONS).await?;
         Ok(Place {
             folder: project::reading(&topic)?,
-            database: self.postgres.create_database().await?,
+            database: self.database().await?,
             topic,
         })
     }
@@ -68,18 +68,30 @@ impl World {
         Ok(tokio::task::spawn_blocking(rustix::fs::sync).await?)
     }
 
+    /// An empty database.
+    pub(crate) async fn database(&self) -> Result<TestDatabase> {
+        self.postgres.create_database().await
+    }
+
+    /// `factmill` with the project of this folder and the real brokers.
+    pub(crate) fn command(&self, project: &Path) -> Command {
+        let mut command = Command::new(&self.binary);
+        command
+            .args(["--project-dir".as_ref(), project])
+            .env("FACTMILL_PROFILE", "local")
+            .env("KAFKA_BROKERS", self.kafka.brokers())
+            .stdin(Stdio::null());
+        command
+    }
+
     /// `factmill stream banking` without the raw store, with further arguments.
     pub(crate) fn stream(&self, place: &Place, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = self.command(place.folder.path());
         command
             .args(["stream", "banking", "--set", "raw_store.enabled=false"])
             .args(arguments)
-            .args(["--project-dir".as_ref(), place.folder.path()])
-            .env("FACTMILL_PROFILE", "local")
-            .env("KAFKA_BROKERS", self.kafka.brokers())
             .env("DATABASE_URL", place.database.url())
-            .env("LAKE_PATH", place.folder.path().join("lake"))
-            .stdin(Stdio::null());
+            .env("LAKE_PATH", place.folder.path().join("lake"));
         command
     }
 }

@@ -5,7 +5,7 @@ mod payments;
 use std::time::Duration;
 
 use factmill_core::error::ExitCode;
-use factmill_produce::ecommerce::{Ask as ShopAsk, EcommerceSettings};
+use factmill_produce::ecommerce::Ask as ShopAsk;
 use factmill_produce::http::ApiKey;
 use factmill_produce::{ProduceConfig, Progress, Report, produce};
 use factmill_project::Job;
@@ -72,7 +72,7 @@ pub(super) async fn run(arguments: &ProduceArgs, context: &Context) -> anyhow::R
     };
     let report = match producer {
         Producer::Ecommerce { third_party, cors } => {
-            sending.shop(third_party.as_deref(), cors).await?
+            sending.shop(third_party.as_deref(), cors, &ask).await?
         }
         _ => sending.events(producer, ask).await?,
     };
@@ -140,16 +140,13 @@ impl Sending<'_> {
     }
 
     /// Runs the shop's services with a client of each.
-    async fn shop(&self, third_party: Option<&str>, cors: &[String]) -> anyhow::Result<Report> {
-        let mut settings = EcommerceSettings::new(self.topic);
-        settings.cors = cors.to_vec();
-        settings.bad_percent = self.arguments.bad.unwrap_or(0.0);
-        if let Some(rate) = self.arguments.rate {
-            settings.rate = rate;
-        }
-        if let Some(seed) = self.arguments.seed {
-            settings.seed = seed;
-        }
+    async fn shop(
+        &self,
+        third_party: Option<&str>,
+        cors: &[String],
+        ask: &Ask,
+    ) -> anyhow::Result<Report> {
+        let settings = producers::shop_settings(self.topic, cors, ask);
         let shop = Shop::bind(settings, third_party, [None, None]).await?;
         let seed = shop.seed();
         self.announce(&format!(

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use factmill_core::error::ExitCode;
 use factmill_produce::Rate;
-use factmill_produce::ecommerce::EcommerceSettings;
 use factmill_produce::retail::{self, RetailEvents, RetailSettings};
 use factmill_produce::stripe::{StripeSettings, simulator};
 use factmill_project::Job;
@@ -19,7 +18,7 @@ use crate::config::{Connections, Needs};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::printer::Printer;
-use crate::producers::{self, Shop};
+use crate::producers::{self, Ask, Shop};
 use crate::shutdown::Shutdown;
 use crate::web::{self, PAGE_PORT, Page};
 use crate::workspace::Workspace;
@@ -95,15 +94,13 @@ async fn shop(
     cors: &[String],
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut settings = EcommerceSettings::new(producers::topic(job)?);
-    settings.cors = cors.to_vec();
-    settings.bad_percent = arguments.bad.unwrap_or(0.0);
-    if let Some(rate) = arguments.rate {
-        settings.rate = rate;
-    }
-    if let Some(seed) = arguments.seed {
-        settings.seed = seed;
-    }
+    let asked = Ask {
+        rate: arguments.rate,
+        seed: arguments.seed,
+        bad_percent: arguments.bad.unwrap_or(0.0),
+        ..Ask::new()
+    };
+    let settings = producers::shop_settings(producers::topic(job)?, cors, &asked);
     let kafka = brokers(workspace).await?;
     let servers = workspace.servers(Needs::DATA, "factmill serve").await?;
     let asked = [arguments.listen, arguments.third_party];

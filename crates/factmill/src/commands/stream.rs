@@ -22,7 +22,7 @@ use crate::live_view::LiveView;
 use crate::metrics_server::{self, Readiness, Telling, Told};
 use crate::printer::{Printer, grouped};
 use crate::shutdown::Shutdown;
-use crate::stream::{self, OpenError, Simulated, StreamOptions, Summary};
+use crate::stream::{self, OpenError, Shared, Simulated, StreamOptions, Summary};
 use crate::watch::Watch;
 use crate::workspace::Workspace;
 
@@ -60,6 +60,7 @@ pub(super) async fn run(arguments: &StreamArgs, context: &Context) -> anyhow::Re
         jobs,
         arguments,
         stop,
+        shared: Shared::new(),
     };
     match profile {
         Profile::Servers(connections) => {
@@ -84,7 +85,7 @@ fn needs(jobs: &[&Job]) -> Needs {
         .clone()
         .any(|source| matches!(source.origin, Origin::Mongo(_)));
     Needs {
-        kafka: origins.any(|source| source.origin.is_kafka()),
+        kafka: origins.any(|source| source.origin.topic().is_some()),
         mongo: reads_collection || jobs.iter().any(|job| job.raw_store.is_some()),
         ..Needs::DATA
     }
@@ -98,6 +99,7 @@ struct Run<'a> {
     arguments: &'a StreamArgs,
     /// Cancelled when the run shall end.
     stop: CancellationToken,
+    shared: Shared,
 }
 
 /// One job of a run.
@@ -201,6 +203,7 @@ impl Run<'_> {
             registry: None,
             once: self.arguments.once,
             simulated: run.simulated,
+            shared: self.shared.clone(),
         };
         let mut job = tokio::select! {
             opened = Box::pin(stream::open(options)) => opened.map_err(open_failure)?,

@@ -14,7 +14,7 @@ use factmill_connect::sink::postgres::Warehouse;
 use factmill_core::epoch::Reader;
 use factmill_core::source::Classified;
 use factmill_produce::banking::BankingSettings;
-use factmill_produce::ecommerce::{Ask as ShopAsk, EcommerceSettings};
+use factmill_produce::ecommerce::Ask as ShopAsk;
 use factmill_produce::{ProduceConfig, Rate, UnreadLimit, produce};
 use factmill_project::Job;
 use factmill_project::job::Producer;
@@ -105,12 +105,12 @@ impl Feed {
         let topic = producers::topic(job)?;
         let client = vec![("bootstrap.servers".to_owned(), place.brokers.to_owned())];
         if let Producer::Ecommerce { third_party, cors } = producer {
-            let mut settings = EcommerceSettings::new(topic);
+            let asked = Ask {
+                rate: place.rate,
+                ..Ask::new()
+            };
+            let mut settings = producers::shop_settings(topic, cors, &asked);
             settings.partitions = PARTITIONS;
-            settings.cors.clone_from(cors);
-            if let Some(rate) = place.rate {
-                settings.rate = rate;
-            }
             let shop = Shop::bind(settings, third_party.as_deref(), [None, None]).await?;
             return Ok(Some(Self {
                 about: format!(
@@ -240,7 +240,10 @@ async fn committed(
     place: &Place<'_>,
 ) -> anyhow::Result<HashMap<i32, u64>> {
     let mut committed = HashMap::new();
-    let of_kafka = job.sources.iter().filter(|source| source.origin.is_kafka());
+    let of_kafka = job
+        .sources
+        .iter()
+        .filter(|source| source.origin.topic().is_some());
     for source in of_kafka {
         let (warehouse, source) = (place.warehouse, &source.source);
         warehouse

@@ -24,6 +24,18 @@ pub(crate) struct Shop {
     pub(crate) third_party: SocketAddr,
 }
 
+/// How the services work that a job file and `ask` describe; an `ask` has no count of theirs.
+pub(crate) fn settings(topic: &str, cors: &[String], ask: &super::Ask) -> EcommerceSettings {
+    let usual = EcommerceSettings::new(topic);
+    EcommerceSettings {
+        rate: ask.rate.unwrap_or(usual.rate),
+        seed: ask.seed.unwrap_or(usual.seed),
+        bad_percent: ask.bad_percent,
+        cors: cors.to_vec(),
+        ..usual
+    }
+}
+
 impl Shop {
     /// Binds the services to the addresses asked for, else to their usual ports on loopback, or to
     /// free ones where those are taken. Without a `third_party` one is simulated.

@@ -19,7 +19,7 @@ mod sources;
 mod transform;
 
 pub(crate) use observe::{EpochReport, Observer, Summary, Tally};
-pub(crate) use open::{OpenError, StreamOptions, open};
+pub(crate) use open::{OpenError, Shared, StreamOptions, open};
 pub(crate) use sources::Simulated;
 
 use std::time::Instant;

@@ -17,10 +17,12 @@ use factmill_engine::{Memory, StreamPlan};
 use factmill_project::job::{FileFormat, FilesOrigin, Origin};
 use factmill_project::{Job as JobFile, Project};
 
+use tokio::sync::Semaphore;
+
 use super::Job;
 use super::commit::Committer;
 use super::pull::Decoding;
-use super::rebuild::Rebuilds;
+use super::rebuild::{self, Rebuilds};
 use super::sources::{Opening, Simulated, SourceError, dialect};
 use super::transform::Transformer;
 use crate::config::ConnectionUrl;
@@ -48,6 +50,25 @@ pub(crate) struct StreamOptions<'a> {
     pub(crate) once: bool,
     /// Services that are simulated beside the stream.
     pub(crate) simulated: Simulated,
+    pub(crate) shared: Shared,
+}
+
+/// What the jobs of a process share, so that five need little more memory than one.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    /// For what models sort, join and aggregate.
+    memory: Memory,
+    /// One for each rebuild that may be under way.
+    rebuild_slots: Arc<Semaphore>,
+}
+
+impl Shared {
+    pub(crate) fn new() -> Self {
+        Self {
+            memory: Memory::stream(),
+            rebuild_slots: Arc::new(Semaphore::new(rebuild::AT_ONCE)),
+        }
+    }
 }
 
 /// Why a job cannot start.
@@ -115,7 +136,7 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
         target: options.target.to_owned(),
         job: job.name.clone(),
     };
-    let plan = Arc::new(StreamPlan::compile(project, job, &Memory::stream()).await?);
+    let plan = Arc::new(StreamPlan::compile(project, job, &options.shared.memory).await?);
 
     let warehouse = Warehouse::connect(options.warehouse).await?;
     warehouse.migrate().await?;
@@ -191,6 +212,7 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
         lake_reader,
         job.lake.schema.clone(),
         reader.clone(),
+        options.shared.rebuild_slots,
         committed,
     );
     Ok(Job {

@@ -13,7 +13,7 @@ use factmill_core::table::Table;
 use factmill_engine::lake::Lake;
 use factmill_engine::{Inputs, StreamPlan};
 use futures::{StreamExt, TryStreamExt, stream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -27,9 +27,9 @@ const WORK: &str = "rebuilds";
 /// A model's rebuilds take at most one part in this many of the time, however long its history is.
 const ONE_PART_IN: u32 = 10;
 
-/// How many models are rebuilt at once when nothing else is under way: more are no faster on few
-/// cores and hold more memory.
-const AT_ONCE: usize = 2;
+/// How many models all jobs of a process rebuild at once: more are no faster on few cores and hold
+/// more memory.
+pub(super) const AT_ONCE: usize = 2;
 
 /// The job's models that are rebuilt.
 pub(crate) struct Rebuilds {
@@ -65,6 +65,7 @@ impl Rebuilds {
         lake: Lake,
         lake_schema: Option<String>,
         reader: Reader,
+        slots: Arc<Semaphore>,
         committed: watch::Receiver<Option<Epoch>>,
     ) -> Self {
         let scheduled = Scheduled {
@@ -79,6 +80,7 @@ impl Rebuilds {
                 lake,
                 lake_schema,
                 reader,
+                slots,
             },
             committed,
             failures: 0,
@@ -244,6 +246,8 @@ struct Builder {
     /// Where the job keeps its sources in the lake, when not in schemas of their groups.
     lake_schema: Option<String>,
     reader: Reader,
+    /// One for each rebuild that may be under way in the process.
+    slots: Arc<Semaphore>,
 }
 
 impl Builder {
@@ -283,6 +287,8 @@ impl Builder {
     }
 
     async fn compute_and_swap(&self, index: usize) -> Result<u64, BoxedError> {
+        // nobody closes it
+        let _slot = self.slots.acquire().await;
         let rebuild = &self.plan.rebuilds()[index];
         let table: &Table = &self.plan.tables()[rebuild.table];
         let lake = match rebuild.reads_lake {

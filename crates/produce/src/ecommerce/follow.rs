@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use async_recursion::async_recursion as boxed;
 use axum::body::Bytes;
 use factmill_core::error::backoff;
 use futures::stream::{BoxStream, StreamExt};
@@ -51,6 +52,7 @@ impl Follower {
     ///
     /// # Errors
     /// [`FollowError`]: nobody answers, or with something else than events.
+    #[boxed]
     pub async fn open(&self, url: &str) -> Result<Parts, FollowError> {
         Ok(self.answer(url).await?.bytes_stream().boxed())
     }

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use async_recursion::async_recursion as boxed;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -148,6 +149,7 @@ pub async fn serve(
 ///
 /// # Errors
 /// [`EcommerceError`]: a setting cannot be used, a listener failed.
+#[boxed]
 pub async fn serve_with(
     listeners: Listeners,
     settings: EcommerceSettings,
@@ -196,6 +198,7 @@ pub async fn serve_with(
 ///
 /// # Errors
 /// When the share is none, or the listener fails.
+#[boxed]
 pub async fn simulated_third_party(
     listener: TcpListener,
     seed: u64,

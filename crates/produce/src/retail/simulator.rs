@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_recursion::async_recursion as boxed;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -66,6 +67,7 @@ struct Simulator {
 ///
 /// # Errors
 /// What the listener says when it cannot accept connections any more.
+#[boxed]
 pub async fn serve(
     listener: TcpListener,
     settings: SimulatorSettings,

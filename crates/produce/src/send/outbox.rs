@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use async_recursion::async_recursion as boxed;
 use async_trait::async_trait;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
@@ -104,6 +105,7 @@ impl KafkaOutbox {
     ///
     /// # Errors
     /// [`ProduceError`]: the broker cannot be reached or refuses.
+    #[boxed]
     pub async fn open(config: ProduceConfig) -> Result<Self, ProduceError> {
         let partitions = topic::ensure(&config).await?;
         let producer =
@@ -117,6 +119,7 @@ impl KafkaOutbox {
     }
 
     /// Waits until the producer cannot go on, which only a new one can mend; says what happened.
+    #[boxed]
     pub async fn broken(&self) -> ProduceError {
         self.producer.context().broken.cancelled().await;
         let source = match self.producer.client().fatal_error() {

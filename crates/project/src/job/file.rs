@@ -209,7 +209,7 @@ impl SourceFile {
             return Ok(natural);
         };
         let written = Format::from(written);
-        if origin.is_kafka() || written == natural {
+        if origin.topic().is_some() || written == natural {
             Ok(written)
         } else {
             Err("`format` goes with `kafka`; what is read here has a format of its own".into())

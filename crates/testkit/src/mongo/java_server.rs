@@ -96,7 +96,8 @@ fn pom() -> String {
 pub(super) fn launch(program: &Path, folder: &Path, port: u16) -> Result<ServerProcess> {
     let mut command = Command::new(toolchain::java()?);
     command
-        .args(["-Xmx256m", "-cp"])
+        // it holds its documents in memory; the heap grows only as they come
+        .args(["-Xmx3g", "-XX:+UseSerialGC", "-cp"])
         .arg(format!("{0}:{0}/*", program.display()))
         .arg("Launcher")
         .arg(port.to_string())

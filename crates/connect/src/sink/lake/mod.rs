@@ -26,6 +26,7 @@ pub use table::{LakeTable, LakeTableRef};
 pub use write::Staged;
 
 use arrow::record_batch::RecordBatch;
+use async_recursion::async_recursion as boxed;
 use tokio_postgres::{Client, GenericClient, Transaction};
 
 /// Rows up to which an epoch's rows of a table are inlined, unless [`Lake::inline_rows`] says else.
@@ -45,6 +46,7 @@ impl Lake {
     /// # Errors
     /// [`LakeError::Moved`] and [`LakeError::Unsupported`] when the catalog is of another lake or
     /// version; [`LakeError::Catalog`].
+    #[boxed]
     pub async fn open(client: &Client, location: LakeLocation) -> Result<Self, LakeError> {
         catalog::open(client, &location).await?;
         Ok(Self {
@@ -81,6 +83,7 @@ impl Lake {
     /// # Errors
     /// [`LakeError::Misfit`] for any other change of columns, [`LakeError::Column`] for columns that
     /// cannot be kept, [`LakeError::Catalog`], [`LakeError::File`].
+    #[boxed]
     pub async fn ensure_table(
         &self,
         client: &mut Client,
@@ -99,6 +102,7 @@ impl Lake {
     /// # Errors
     /// [`LakeError::Rows`] when the rows do not have the table's columns, [`LakeError::File`] and
     /// [`LakeError::Object`] when the storage fails.
+    #[boxed]
     pub async fn write(
         &self,
         table: &LakeTableRef,
@@ -113,6 +117,7 @@ impl Lake {
     ///
     /// # Errors
     /// [`LakeError::Catalog`].
+    #[boxed]
     pub async fn stage(
         &self,
         tx: &Transaction<'_>,

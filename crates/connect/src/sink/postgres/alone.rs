@@ -1,5 +1,6 @@
 //! Work that one process of a job does at a time, such as a scheduled rebuild.
 
+use async_recursion::async_recursion as boxed;
 use factmill_core::epoch::Reader;
 
 use super::connection::{Patience, Session};
@@ -21,6 +22,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::Connect`], [`WarehouseError::Query`].
+    #[boxed]
     pub async fn try_alone(
         &self,
         reader: &Reader,
@@ -42,6 +44,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::Connect`], [`WarehouseError::Query`].
+    #[boxed]
     pub async fn alone(&self, reader: &Reader, work: &str) -> Result<Alone, WarehouseError> {
         let session = self.open(Patience::UNLIMITED, CONTROL_SESSION).await?;
         session

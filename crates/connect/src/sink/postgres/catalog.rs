@@ -1,5 +1,6 @@
 //! What tables and views the warehouse has, for ad-hoc SQL.
 
+use async_recursion::async_recursion as boxed;
 use factmill_core::table::TableName;
 
 use super::Warehouse;
@@ -46,6 +47,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::Query`].
+    #[boxed]
     pub async fn list_tables(&self) -> Result<Vec<ListedTable>, WarehouseError> {
         let wrong = |source| WarehouseError::query("listing the warehouse's tables", source);
         let session = self.control().await?;

@@ -9,6 +9,7 @@
 
 use std::time::{Duration, Instant};
 
+use async_recursion::async_recursion as boxed;
 use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, Utc};
 use factmill_core::dead_letter::DeadLetter;
@@ -98,6 +99,7 @@ impl Warehouse {
     /// [`WarehouseError::Fenced`] when a position is not where its interval begins,
     /// [`WarehouseError::NewerGeneration`] when a table was replaced,
     /// [`WarehouseError::Refused`] when a table does not take a row, and those of the connection.
+    #[boxed]
     pub async fn commit(&self, changes: &EpochChanges) -> Result<Committed, WarehouseError> {
         let name = epoch_session_name(&changes.reader);
         let patience = Patience {

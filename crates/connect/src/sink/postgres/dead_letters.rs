@@ -8,6 +8,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{Field, Schema};
 use arrow::record_batch::RecordBatch;
+use async_recursion::async_recursion as boxed;
 use chrono::{DateTime, Utc};
 use factmill_core::dead_letter::DeadLetter;
 use factmill_core::epoch::{Epoch, Reader};
@@ -235,6 +236,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::Query`].
+    #[boxed]
     pub async fn list_dead_letters(
         &self,
         filter: &DeadLetterFilter,
@@ -269,6 +271,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::Query`].
+    #[boxed]
     pub async fn count_dead_letters(
         &self,
         filter: &DeadLetterFilter,
@@ -292,6 +295,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::Query`].
+    #[boxed]
     pub async fn show_dead_letter(
         &self,
         id: i64,

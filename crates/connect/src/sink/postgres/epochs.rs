@@ -1,5 +1,6 @@
 //! Committed epochs, for summaries and for people.
 
+use async_recursion::async_recursion as boxed;
 use chrono::{DateTime, Utc};
 use factmill_core::epoch::{Epoch, Reader};
 
@@ -30,6 +31,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::Query`].
+    #[boxed]
     pub async fn list_epochs(
         &self,
         reader: &Reader,

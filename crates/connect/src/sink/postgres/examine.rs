@@ -1,5 +1,7 @@
 //! What a server is and lets us do, for whoever checks an installation. Nothing is changed.
 
+use async_recursion::async_recursion as boxed;
+
 use super::Warehouse;
 use super::error::WarehouseError;
 
@@ -42,6 +44,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::Query`].
+    #[boxed]
     pub async fn examine(&self) -> Result<Examined, WarehouseError> {
         let session = self.control().await?;
         let row = session

@@ -32,6 +32,7 @@ mod tls;
 
 use std::sync::Arc;
 
+use async_recursion::async_recursion as boxed;
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -85,6 +86,7 @@ impl Warehouse {
     /// # Errors
     /// [`WarehouseError::Url`] and the other errors of the configuration,
     /// [`WarehouseError::Connect`].
+    #[boxed]
     pub async fn connect(config: WarehouseConfig) -> Result<Self, WarehouseError> {
         let endpoint = config.resolve()?;
         let tls = tls::connector(&endpoint)?;
@@ -106,6 +108,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::NewerSchema`] when a newer binary has been here.
+    #[boxed]
     pub async fn migrate(&self) -> Result<i32, WarehouseError> {
         migrate::migrate(&mut *self.control().await?).await
     }
@@ -114,6 +117,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::NewerSchema`], [`WarehouseError::NotMigrated`].
+    #[boxed]
     pub async fn check_schema(&self) -> Result<(), WarehouseError> {
         migrate::check(&*self.control().await?).await
     }
@@ -123,6 +127,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::Query`].
+    #[boxed]
     pub async fn create_roles(&self) -> Result<(), WarehouseError> {
         migrate::create_roles(&*self.control().await?).await
     }
@@ -137,6 +142,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::Connect`].
+    #[boxed]
     pub async fn client(&self) -> Result<tokio_postgres::Client, WarehouseError> {
         Ok(self
             .open(Patience::UNLIMITED, CONTROL_SESSION)

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use async_recursion::async_recursion as boxed;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use factmill_core::epoch::Reader;
@@ -309,6 +310,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::Query`].
+    #[boxed]
     pub async fn list_positions(
         &self,
         reader: &Reader,
@@ -347,6 +349,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::Query`].
+    #[boxed]
     pub async fn incarnation(
         &self,
         reader: &Reader,
@@ -395,6 +398,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::Query`].
+    #[boxed]
     pub async fn end_incarnations(
         &self,
         reader: &Reader,
@@ -429,6 +433,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::Query`].
+    #[boxed]
     pub async fn records_read(
         &self,
         reader: &Reader,

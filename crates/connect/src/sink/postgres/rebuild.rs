@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use async_recursion::async_recursion as boxed;
 use factmill_core::epoch::Reader;
 use factmill_core::table::Table;
 use factmill_core::table_reader::RowStream;
@@ -62,6 +63,7 @@ impl Warehouse {
     /// [`WarehouseError::Refused`] when the table does not take a row, [`WarehouseError::Rows`] when
     /// the rows end with an error, [`WarehouseError::SecondWriter`], [`WarehouseError::Misfit`]
     /// when other objects hold on to a table whose columns change, and those of the connection.
+    #[boxed]
     pub async fn load_shadow_and_swap(
         &self,
         reader: &Reader,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use async_recursion::async_recursion as boxed;
 use async_trait::async_trait;
 use factmill_core::source::BoxedError;
 use factmill_core::table::TableName;
@@ -38,6 +39,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::Query`] with what the server says about the query.
+    #[boxed]
     pub async fn reader(&self, query: &str) -> Result<QueryReader, WarehouseError> {
         let query = query.trim().trim_end_matches(';').trim_end();
         self.describe(query.to_owned(), "a query".to_owned()).await
@@ -48,6 +50,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// [`WarehouseError::Query`]; `None` when there is no such table.
+    #[boxed]
     pub async fn table_reader(
         &self,
         table: &TableName,
@@ -99,6 +102,7 @@ impl QueryReader {
     /// # Errors
     /// [`WarehouseError::Connect`], [`WarehouseError::Query`]; the stream itself ends with
     /// [`WarehouseError::Query`] or [`WarehouseError::Decode`].
+    #[boxed]
     pub async fn scan(
         &self,
         projection: Option<&[usize]>,
@@ -124,10 +128,10 @@ impl QueryReader {
             what: self.what.clone(),
             ended: false,
         };
-        Ok(Box::pin(futures::stream::try_unfold(
-            scan,
-            |mut scan| async move { Ok(scan.next().await?.map(|batch| (batch, scan))) },
-        )))
+        let batches = futures::stream::try_unfold(scan, async |mut scan| {
+            Ok(scan.next().await?.map(|batch| (batch, scan)))
+        });
+        Ok(batches.boxed())
     }
 
     /// The COPY of these columns. They get names of their own, because a query may give one name to

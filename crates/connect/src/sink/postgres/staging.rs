@@ -92,18 +92,14 @@ pub(super) async fn merge(
         // What a deletion left is read before it is written: one epoch at a time.
         let lock = "select pg_advisory_xact_lock(hashtextextended($1::text || '.' || $2::text, 1))";
         let lock = statements.get(tx, lock).await.map_err(wrong)?;
-        let name = vec![&table.name.schema, &table.name.name];
-        let parameters = name.iter().map(|part| *part as _);
-        tx.execute_raw(&lock, parameters.collect::<Vec<&(dyn ToSql + Sync)>>())
-            .await
-            .map_err(wrong)?;
+        let name: Vec<&(dyn ToSql + Sync)> = vec![&table.name.schema, &table.name.name];
+        tx.execute(&lock, &name).await.map_err(wrong)?;
         (merge_changes_sql(table), name)
     } else {
         (merge_sql(table), Vec::new())
     };
     let merge = statements.get(tx, &sql).await.map_err(wrong)?;
-    let parameters: Vec<&(dyn ToSql + Sync)> = name.iter().map(|part| *part as _).collect();
-    let row = tx.query_one(&merge, &parameters).await.map_err(wrong)?;
+    let row = tx.query_one(&merge, &name).await.map_err(wrong)?;
     Ok(row.get::<_, i64>(0).unsigned_abs())
 }
 

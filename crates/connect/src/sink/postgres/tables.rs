@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use async_recursion::async_recursion as boxed;
 use factmill_core::epoch::Reader;
 use factmill_core::table::{DELETED_COLUMN, Maintenance, ORDER_COLUMN, Table, TableName};
 use factmill_core::types::DeclaredType;
@@ -36,6 +37,7 @@ impl Warehouse {
     /// # Errors
     /// [`WarehouseError::Misfit`] with every difference of every table that does not fit;
     /// [`WarehouseError::SecondWriter`]; [`WarehouseError::NameTooLong`].
+    #[boxed]
     pub async fn prepare_tables(
         &self,
         reader: &Reader,
@@ -54,6 +56,7 @@ impl Warehouse {
     ///
     /// # Errors
     /// As [`Warehouse::prepare_tables`].
+    #[boxed]
     pub async fn check_tables(
         &self,
         reader: &Reader,

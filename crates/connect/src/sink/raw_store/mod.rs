@@ -21,6 +21,7 @@ mod number;
 use std::ops::Range;
 use std::time::Duration;
 
+use async_recursion::async_recursion as boxed;
 use factmill_core::records::Pulled;
 use futures::{TryStreamExt, stream};
 use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
@@ -58,6 +59,7 @@ impl RawStore {
     /// # Errors
     /// A URL of another form, a server that does not answer or refuses access. None of them shows
     /// the URL.
+    #[boxed]
     pub async fn connect(
         url: &str,
         database: &str,
@@ -108,6 +110,7 @@ impl RawStore {
     /// # Errors
     /// Transient ones of the connection; an id that another content holds; a record that is larger
     /// than a document may be.
+    #[boxed]
     pub async fn write(&self, pulled: &Pulled) -> Result<(), RawStoreError> {
         let mut batch = Batch::new(&self.collection);
         for index in 0..pulled.records.len() {

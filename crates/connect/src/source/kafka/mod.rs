@@ -23,6 +23,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use async_recursion::async_recursion as boxed;
 use async_trait::async_trait;
 use factmill_core::position::{Interval, PartitionId, SourceName};
 use factmill_core::records::Pulled;
@@ -67,6 +68,7 @@ impl KafkaSource {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
+    #[boxed]
     pub async fn start(
         config: &KafkaConfig,
         read: KafkaRead,

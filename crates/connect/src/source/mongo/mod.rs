@@ -22,6 +22,7 @@ mod poll;
 
 use std::sync::Arc;
 
+use async_recursion::async_recursion as boxed;
 use factmill_core::source::PositionStore;
 use mongodb::bson::Bson;
 
@@ -54,6 +55,7 @@ pub struct MongoSource {
 ///
 /// # Panics
 /// Outside of a tokio runtime.
+#[boxed]
 pub async fn start(
     url: &str,
     mut read: MongoRead,

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use factmill_project::Job;
-use factmill_project::job::Origin;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -25,11 +24,8 @@ pub(super) async fn examine(kafka: &Kafka, jobs: &[&Job]) -> Report {
     let topics = jobs
         .iter()
         .flat_map(|job| &job.sources)
-        .filter_map(|source| match &source.origin {
-            Origin::Kafka { topic, .. } => Some(topic.clone()),
-            _ => None,
-        });
-    let mut topics: Vec<String> = topics.collect();
+        .filter_map(|source| source.origin.topic());
+    let mut topics: Vec<String> = topics.map(str::to_owned).collect();
     topics.sort();
     topics.dedup();
     let (client, asked) = (kafka.client(), topics.clone());

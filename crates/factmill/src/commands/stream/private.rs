@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use factmill_connect::source::kafka::{Identity, KafkaConfig};
-use factmill_project::job::Origin;
 use futures::future::{join_all, try_join_all};
 use tokio_util::sync::CancellationToken;
 
-use super::{JobRun, Run};
+use super::{JobRun, Run, needs};
 use crate::config::Connections;
 use crate::embedded::{Feed, Place, Servers, Wanted};
 use crate::failure::chain;
@@ -22,12 +21,9 @@ pub(super) async fn run(run: &Run<'_>, directory: &Path) -> anyhow::Result<()> {
     let sources = run.jobs.iter().flat_map(|job| &job.sources);
     let wanted = Wanted {
         topics: sources
-            .filter_map(|source| match &source.origin {
-                Origin::Kafka { topic, .. } => Some(topic.clone()),
-                _ => None,
-            })
+            .filter_map(|source| source.origin.topic().map(str::to_owned))
             .collect(),
-        mongo: run.jobs.iter().any(|job| job.raw_store.is_some()),
+        mongo: needs(&run.jobs).mongo,
     };
     let names: Vec<&str> = run.jobs.iter().map(|job| job.name.as_str()).collect();
     let command = format!("factmill stream {}", names.join(" "));

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use async_recursion::async_recursion as boxed;
 use axum::Router;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -29,6 +30,7 @@ struct Simulator {
 ///
 /// # Errors
 /// What the listener says when it cannot accept connections any more.
+#[boxed]
 pub async fn serve(
     listener: TcpListener,
     settings: SimulatorSettings,
