@@ -55,8 +55,24 @@ impl BatchPlan {
                 error.strip_backtrace()
             ))
         })?;
-        let (graph, mut wrong) = Graph::plan(project, models, state).await;
-        let sources: Vec<_> = project.sources.iter().collect();
+        let (graph, wrong) = Graph::plan(project, models, state).await;
+        Self::choose(graph, project.sources.clone(), wrong)
+    }
+
+    /// The same from models that are planned; `contracts` are those of all sources.
+    ///
+    /// # Errors
+    /// As [`BatchPlan::compile`].
+    pub(crate) fn of(graph: Graph, contracts: Vec<ProjectSource>) -> Result<Self, Diagnostics> {
+        Self::choose(graph, contracts, Vec::new())
+    }
+
+    fn choose(
+        graph: Graph,
+        contracts: Vec<ProjectSource>,
+        mut wrong: Vec<Diagnostic>,
+    ) -> Result<Self, Diagnostics> {
+        let sources: Vec<_> = contracts.iter().collect();
         let chosen = choose(&graph, &sources);
         wrong.extend(chosen.wrong);
         let choices = chosen.tables;
@@ -64,7 +80,7 @@ impl BatchPlan {
             tables: choices.iter().map(|choice| choice.table.clone()).collect(),
             choices,
             seeds: graph.seeds,
-            contracts: project.sources.clone(),
+            contracts,
             state: graph.state,
         };
         Diagnostics::finish(wrong, plan)

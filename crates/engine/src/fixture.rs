@@ -105,8 +105,7 @@ pub(crate) fn project(models: Vec<Model>) -> (Project, Job) {
             reference: None,
         }],
         jobs: vec![job.clone()],
-        warnings: Vec::new(),
-        templates: factmill_project::Templates::default(),
+        ..Project::default()
     };
     (project, job)
 }

@@ -119,6 +119,16 @@ impl Graph {
         self.register_source(&source.name, placeholder)
     }
 
+    /// Puts another provider in the place of a planned model, for those that are added later.
+    pub(crate) fn replace(
+        &mut self,
+        name: &TableName,
+        provider: Arc<dyn TableProvider>,
+    ) -> Result<()> {
+        schema(&self.state, WAREHOUSE, &name.schema)?.deregister_table(&name.name)?;
+        self.register(name, provider)
+    }
+
     fn register_source(
         &mut self,
         name: &SourceName,
@@ -137,7 +147,8 @@ impl Graph {
         Ok(())
     }
 
-    fn seeds_of(
+    /// Reads the seeds of a model.
+    pub(crate) fn seeds_of(
         &mut self,
         project: &Project,
         model: &Model,
@@ -164,7 +175,11 @@ impl Graph {
         Ok(())
     }
 
-    async fn add_model(&mut self, model: &Model) -> std::result::Result<(), Vec<Diagnostic>> {
+    /// Plans a model that reads those before it.
+    pub(crate) async fn add_model(
+        &mut self,
+        model: &Model,
+    ) -> std::result::Result<(), Vec<Diagnostic>> {
         let statement = self.parse(model)?;
         let text = Text {
             sql: &model.sql,

@@ -126,7 +126,6 @@ pub struct LakeSnapshot {
 
 impl LakeSnapshot {
     /// A lake of tables in memory.
-    #[cfg(test)]
     pub(crate) fn of(catalog: Arc<dyn CatalogProvider>) -> Self {
         Self {
             id: 0,

@@ -6,6 +6,7 @@
 //!
 //! - [`stream`]: the incremental models of a job, run over each epoch's new rows, and its rebuilds.
 //! - [`batch`]: models computed over their whole inputs.
+//! - [`unit_test`]: models held to the rows that their unit tests expect.
 //! - [`sql`]: ad-hoc queries over lake, warehouse and views.
 //! - [`functions`]: what models call beside DataFusion's own functions.
 //! - [`reference`]: tables of Postgres that somebody else keeps, as sources.
@@ -23,6 +24,7 @@ pub mod seed;
 pub mod session;
 pub mod sql;
 pub mod stream;
+pub mod unit_test;
 
 mod columns;
 mod delta;

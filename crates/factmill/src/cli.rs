@@ -254,8 +254,15 @@ Examples:
   factmill run                                  every model
   factmill run --select fct_transactions        one model
   factmill run --select +agg_daily_by_type      a model and what it is made of
-  factmill run --select banking --exclude dim_date")]
+  factmill run --select banking --exclude dim_date
+  factmill run --job banking --set schema=rebuilt  a job's tables from the lake, beside those it streams")]
 pub(crate) struct RunArgs {
+    /// Build the models of a job, from where it keeps the lake into its schema
+    #[arg(long, value_name = "JOB", conflicts_with_all = ["select", "exclude"])]
+    pub(crate) job: Option<String>,
+    /// Override a key of the job file; may be given more than once
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "job")]
+    pub(crate) settings: Vec<Setting>,
     /// Models to build, in dbt's words: a name, a folder, `tag:x`, `+model`, `model+`
     #[arg(short, long, num_args = 1.., value_name = "MODEL")]
     pub(crate) select: Vec<String>,

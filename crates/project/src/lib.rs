@@ -20,6 +20,7 @@ pub mod rendered;
 pub mod seed;
 pub mod select;
 pub mod source;
+pub mod unit_test;
 pub mod yaml;
 
 mod dbt_project;
@@ -41,3 +42,4 @@ pub use seed::Seed;
 pub use select::Selection;
 pub use source::{ProjectSource, Reference};
 pub use templates::Templates;
+pub use unit_test::UnitTest;

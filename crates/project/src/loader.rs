@@ -17,11 +17,13 @@ use factmill_core::diagnostic::{Diagnostic, Diagnostics};
 use crate::dbt_project::DbtProject;
 use crate::discover::{Files, PROJECT_FILE, read};
 use crate::jinja::{Jinja, JinjaOptions};
+use crate::model::Model;
 use crate::project::{LoadOptions, Project};
 use crate::properties::{NodeProperties, Properties};
 use crate::settings::unused_folders;
 use crate::source::ProjectSource;
 use crate::templates::{self, Templates};
+use crate::unit_test::UnitTest;
 use crate::yaml::{Found, parse};
 
 /// Loads the project in `dir`.
@@ -72,6 +74,7 @@ pub(crate) fn load(dir: &Path, options: &LoadOptions) -> Result<Project, Diagnos
         .map(|declared| declared.source.clone())
         .collect();
     sources.sort_by(|a, b| a.name.cmp(&b.name));
+    let unit_tests = unit_tests(&properties, &files, &resolved.models, &mut found);
     let mut project = Project {
         name: dbt.name.clone(),
         dir: dir.to_owned(),
@@ -79,6 +82,7 @@ pub(crate) fn load(dir: &Path, options: &LoadOptions) -> Result<Project, Diagnos
         seeds,
         sources,
         jobs: Vec::new(),
+        unit_tests,
         warnings: Vec::new(),
         templates: Templates::new(templates::Loaded {
             jinja: jinja.clone(),
@@ -164,6 +168,30 @@ fn described_nodes_exist<'n>(
             .errors
             .push(Diagnostic::at(properties.location.clone(), message).help(help));
     }
+}
+
+/// The unit tests of enabled models.
+fn unit_tests(
+    properties: &Properties,
+    files: &Files,
+    enabled: &[Model],
+    found: &mut Found,
+) -> Vec<UnitTest> {
+    let names = || {
+        let names = files.models.iter().filter_map(|model| model.fqn.last());
+        names.map(String::as_str)
+    };
+    let mut tests = properties.unit_tests.clone();
+    tests.retain(|test| {
+        if !names().any(|name| name == test.model) {
+            let message = format!("unit test `{}` of no model `{}`", test.name, test.model);
+            let help = crate::nearest::help(&test.model, "models", names());
+            found.error_with_help(&test.location, message, help);
+        }
+        enabled.iter().any(|model| model.name == test.model)
+    });
+    tests.sort_by(|a, b| (&a.model, &a.location).cmp(&(&b.model, &b.location)));
+    tests
 }
 
 fn warn_of_unused_folders(dbt: &DbtProject, files: &Files, found: &mut Found) {

@@ -16,6 +16,7 @@ use crate::rendered::Rendered;
 use crate::seed::Seed;
 use crate::source::ProjectSource;
 use crate::templates::Templates;
+use crate::unit_test::UnitTest;
 
 /// A dbt project with factmill's jobs, resolved: every name in it is known to exist.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +33,8 @@ pub struct Project {
     pub sources: Vec<ProjectSource>,
     /// All jobs, by name.
     pub jobs: Vec<Job>,
+    /// All unit tests, by model, then in the order of the files.
+    pub unit_tests: Vec<UnitTest>,
     /// What is odd but does not stop a run.
     pub warnings: Vec<Diagnostic>,
     /// The templates, for rendering models into another schema.
@@ -137,6 +140,22 @@ impl Project {
             found,
             rendered.unwrap_or_else(|| Rendered::verbatim(text, beginning(file))),
         )
+    }
+
+    /// A model as a unit test has it: with the variables that the test sets.
+    ///
+    /// # Errors
+    /// What is wrong in the model with these variables.
+    pub fn model_for(&self, test: &UnitTest) -> Result<Option<Model>, Diagnostics> {
+        let Some(mut model) = self.model(&test.model).cloned() else {
+            return Ok(None);
+        };
+        let mut found = Vec::new();
+        if !test.vars.is_empty() || !test.environment.is_empty() {
+            self.templates
+                .render_with(&mut model, &test.vars, &test.environment, &mut found);
+        }
+        Diagnostics::finish(found, Some(model))
     }
 
     /// All nodes.

@@ -8,6 +8,7 @@ use factmill_core::diagnostic::Location;
 
 use crate::model::{ColumnProperty, DataTest};
 use crate::source::ProjectSource;
+use crate::unit_test::{self, UnitTest};
 use crate::yaml::{Content, Fields, Found, Node};
 
 /// All properties of a project.
@@ -16,6 +17,7 @@ pub(crate) struct Properties {
     pub(crate) models: Vec<NodeProperties>,
     pub(crate) seeds: Vec<NodeProperties>,
     pub(crate) sources: Vec<DeclaredSource>,
+    pub(crate) unit_tests: Vec<UnitTest>,
 }
 
 /// What YAML says of one model or seed.
@@ -41,13 +43,12 @@ pub(crate) struct DeclaredSource {
 }
 
 /// Sections of property files that factmill does not read.
-const OTHER_SECTIONS: [&str; 14] = [
+const OTHER_SECTIONS: [&str; 13] = [
     "version",
     "snapshots",
     "analyses",
     "exposures",
     "macros",
-    "unit_tests",
     "data_tests",
     "tests",
     "groups",
@@ -92,6 +93,9 @@ impl Properties {
         }
         for node in fields.list("sources", found) {
             self.source_group(node, found);
+        }
+        for node in fields.list("unit_tests", found) {
+            self.unit_tests.extend(unit_test::read(node, found));
         }
         fields.finish(&OTHER_SECTIONS, found);
     }

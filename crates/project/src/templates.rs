@@ -61,6 +61,26 @@ impl Templates {
         }
     }
 
+    /// Renders a model anew with other variables.
+    pub(crate) fn render_with(
+        &self,
+        model: &mut Model,
+        vars: &BTreeMap<String, serde_json::Value>,
+        environment: &BTreeMap<String, String>,
+        found: &mut Vec<Diagnostic>,
+    ) {
+        let Some(loaded) = &self.0 else {
+            return;
+        };
+        let jinja = loaded.jinja.with(vars, environment);
+        let file = loaded.models.get(&model.name);
+        let rendered =
+            file.and_then(|file| jinja.render(file, &loaded.names, &model.relation, found));
+        if let Some((sql, _)) = rendered {
+            model.sql = sql;
+        }
+    }
+
     /// Renders a query that is no model; without templates, nothing is to be rendered.
     pub(crate) fn query(
         &self,

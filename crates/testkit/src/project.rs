@@ -30,7 +30,7 @@ pub fn shipped() -> Result<TempDir> {
     Ok(folder)
 }
 
-/// A copy of the shipped project whose banking job reads `topic`.
+/// A copy of the shipped project whose banking jobs read `topic`.
 ///
 /// # Errors
 /// As [`shipped`], and when the job's file does not name its topic as expected.
@@ -40,6 +40,11 @@ pub fn reading(topic: &str) -> Result<TempDir> {
         &folder.path().join("jobs/banking.yml"),
         "topic: bank_data",
         &format!("topic: {topic}"),
+    )?;
+    rewrite(
+        &folder.path().join("jobs/banking_chained.yml"),
+        "raw_topic: bank_data",
+        &format!("raw_topic: {topic}"),
     )?;
     Ok(folder)
 }

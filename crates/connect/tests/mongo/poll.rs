@@ -335,3 +335,28 @@ async fn a_server_that_is_away_is_named_without_the_password() {
     assert!(error.to_string().contains(&address), "{error}");
     assert!(!format!("{error} {error:?}").contains("hunter2"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_stream_tells_of_new_raw_documents_and_their_order_stays_that_of_kafka() {
+    let mongo = Mongo::shared_with_changes().await.unwrap();
+    let world = World::new(mongo, "transactions").await;
+    let store = raw_store(&world).await;
+    let by = PollBy::RawDocuments {
+        topic: "bank_data".into(),
+        unwrap: true,
+    };
+    // nobody looks again by himself while this test lasts
+    let never = Poll {
+        by,
+        every: Duration::from_secs(24 * 3_600),
+    };
+    store.write(&from_kafka(1, 0, 0, &["{}"])).await.unwrap();
+    let mut source = world.start(world.read(Mode::Poll(never))).await;
+    for offset in 0..4 {
+        let pull = next(&mut source).await;
+        assert_eq!(places(std::slice::from_ref(&pull)), [(1, 0, offset)]);
+        world.positions.commit(&pull.intervals).unwrap();
+        let following = from_kafka(1, 0, offset + 1, &["{}"]);
+        store.write(&following).await.unwrap();
+    }
+}

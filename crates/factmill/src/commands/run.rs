@@ -29,20 +29,32 @@ use crate::workspace::Workspace;
 /// What is wrong in the project, servers that are not there.
 pub(super) async fn run(arguments: &RunArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::open(context)?;
-    let project = workspace.project()?;
-    let models = chosen(&project, &arguments.select, &arguments.exclude)?;
+    let named: Vec<String> = arguments.job.iter().cloned().collect();
+    let project = workspace.project_with(&named, &arguments.settings)?;
+    let (models, lake_schema) = match &arguments.job {
+        Some(name) => {
+            let job = project.job(name)?;
+            (project.job_models(job)?, job.lake.schema.clone())
+        }
+        None => {
+            let chosen = chosen(&project, &arguments.select, &arguments.exclude)?;
+            (chosen, None)
+        }
+    };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let plan = BatchPlan::compile(&project, &models, &Memory::batch(), cores).await?;
     let writers = writers(&project, &workspace)?;
     let servers = workspace.servers(Needs::DATA, "factmill run").await?;
     let built = async {
         let connections = servers.connections();
+        let mut inputs = reading(&connections).await?;
+        inputs.lake = inputs.lake.map(|lake| lake.in_schema(lake_schema));
         let batch = Batch {
             project: &project,
             plan: &plan,
             writers,
             fallback: workspace.reader(&project.name),
-            inputs: reading(&connections).await?,
+            inputs,
             warehouse: warehouse(&connections).await?,
             printer: &workspace.printer,
             json: arguments.json,

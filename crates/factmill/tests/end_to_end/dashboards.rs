@@ -1,20 +1,24 @@
 //! Every question that the shipped dashboards ask, on tables that a stream filled.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use factmill_testkit::grafana::{Dashboard, GRAFANA, check_dashboards};
 use tokio_postgres::error::SqlState;
 
-use super::world::{World, succeeded};
+use super::world::World;
+
+/// The shipped dashboards.
+pub(super) const DASHBOARDS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../grafana/dashboards");
 
 /// Spread evenly over the month that the dashboards open on.
 const EVENTS: &str = "20000";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_panel_has_rows_over_the_range_it_opens_on() -> Result<()> {
-    let world = World::start().await?;
+    let mut world = World::start().await?;
     let warehouse = world.warehouse().await?;
     // before the first start, as compose does it: factmill grants what it makes
     let roles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sql/warehouse/roles.sql");
@@ -34,19 +38,16 @@ async fn every_panel_has_rows_over_the_range_it_opens_on() -> Result<()> {
             "produce", job, "--count", count, "--rate", "max", "--seed", "11", "--bad", bad,
         ])?;
     }
-    let address = free_address()?;
-    let simulated = world.spawn(&["serve", "stripe", "--listen", &address])?;
-    let rates = format!("http://{address}/forex/{{date}}.json");
-    let mut stripe = world.factmill(&["stream", "stripe", "--once"]);
-    stripe.env("FOREX_URL", rates);
-    succeeded(stripe)?;
+    let simulated = world.serve_rates()?;
+    world.run(&["stream", "stripe", "--once"])?;
     simulated.end()?;
     world.run(&["stream", "payments", "retail", "ecommerce", "--once"])?;
     // Grafana's login has this role and no other right
     warehouse.batch_execute("set role factmill_reader").await?;
 
+    let folder = Path::new(DASHBOARDS);
     let mut panels = 0;
-    for file in fs::read_dir(dashboards())? {
+    for file in fs::read_dir(folder)? {
         panels += every_panel_has_rows(&warehouse, &file?.path()).await?;
     }
     ensure!(panels > 50, "{panels} queries were asked");
@@ -56,7 +57,7 @@ async fn every_panel_has_rows_over_the_range_it_opens_on() -> Result<()> {
 
 #[test]
 fn every_dashboard_is_what_grafana_takes() -> Result<()> {
-    check_dashboards(&dashboards())?;
+    check_dashboards(Path::new(DASHBOARDS))?;
     let compose = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docker-compose.yml");
     let image = format!("image: grafana/grafana:{GRAFANA}\n");
     ensure!(
@@ -64,10 +65,6 @@ fn every_dashboard_is_what_grafana_takes() -> Result<()> {
         "docker-compose.yml runs another Grafana than {GRAFANA}"
     );
     Ok(())
-}
-
-fn dashboards() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../grafana/dashboards")
 }
 
 /// A payload may be personal data: the role sees that there is a dead letter, not what it holds.
@@ -81,14 +78,19 @@ async fn payloads_stay_closed(warehouse: &tokio_postgres::Client) -> Result<()> 
     Ok(())
 }
 
-/// An address on loopback that nobody listens on.
-fn free_address() -> Result<String> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    Ok(listener.local_addr()?.to_string())
+/// Gives the connection the rights of Grafana's login, and no other.
+pub(super) async fn read_as_grafana(warehouse: &tokio_postgres::Client) -> Result<()> {
+    let roles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sql/warehouse/roles.sql");
+    warehouse.batch_execute(&fs::read_to_string(roles)?).await?;
+    warehouse.batch_execute("set role factmill_reader").await?;
+    Ok(())
 }
 
 /// Asks every query of a dashboard; says how many there are.
-async fn every_panel_has_rows(warehouse: &tokio_postgres::Client, file: &Path) -> Result<usize> {
+pub(super) async fn every_panel_has_rows(
+    warehouse: &tokio_postgres::Client,
+    file: &Path,
+) -> Result<usize> {
     let dashboard = Dashboard::read(file)?;
     for query in &dashboard.queries {
         let place = format!("{}: {}", dashboard.title, query.panel);

@@ -30,6 +30,8 @@ pub(super) struct World {
     pub(super) mongo: Mongo,
     pub(super) database: TestDatabase,
     pub(super) topic: String,
+    /// Variables beside those of the servers.
+    variables: Vec<(&'static str, String)>,
     project: tempfile::TempDir,
     producer: FutureProducer,
     _turn: MutexGuard<'static, ()>,
@@ -53,6 +55,11 @@ pub(super) struct Running {
 impl World {
     /// Starts all of it.
     pub(super) async fn start() -> Result<Self> {
+        Self::start_with(Mongo::start()).await
+    }
+
+    /// The same with a MongoDB of the test's choice.
+    pub(super) async fn start_with(mongo: impl Future<Output = Result<Mongo>>) -> Result<Self> {
         let turn = turn().await;
         let (kafka, postgres, mongo) = tokio::try_join!(
             Kafka::start_with(&[
@@ -60,7 +67,7 @@ impl World {
                 ("group.initial.rebalance.delay.ms", "0")
             ]),
             Postgres::start_durable(),
-            Mongo::start(),
+            mongo,
         )?;
         let database = postgres.create_database().await?;
         let topic = unique_name("bank-data").replace('_', "-");
@@ -72,6 +79,7 @@ impl World {
             database,
             project: project_with_topic(&topic)?,
             topic,
+            variables: Vec::new(),
             _turn: turn,
         })
     }
@@ -93,8 +101,20 @@ impl World {
             .env("MONGO_URL", self.mongo.url())
             .env("LAKE_PATH", self.lake())
             .env("RUST_BACKTRACE", "1")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command
+    }
+
+    /// Starts the simulated Stripe, from whose rates the job reads from now on.
+    pub(super) fn serve_rates(&mut self) -> Result<Running> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?.to_string();
+        drop(listener);
+        let simulated = self.spawn(&["serve", "stripe", "--listen", &address])?;
+        let rates = format!("http://{address}/forex/{{date}}.json");
+        self.variables.push(("FOREX_URL", rates));
+        Ok(simulated)
     }
 
     /// Runs the binary to its end; standard output of a success.
@@ -240,6 +260,12 @@ pub(super) fn finished(mut command: Command) -> Result<Output> {
 
 /// How many records all jobs together have read, by their positions.
 pub(super) async fn read_so_far(warehouse: &Client) -> Result<i64> {
+    read_by(warehouse, "%", "%").await
+}
+
+/// How many records of the sources like `source` the jobs like `job` have read, by their positions;
+/// those that are no numbers do not count.
+pub(super) async fn read_by(warehouse: &Client, job: &str, source: &str) -> Result<i64> {
     let there: bool = warehouse
         .query_one("select to_regclass('factmill.positions') is not null", &[])
         .await?
@@ -249,8 +275,9 @@ pub(super) async fn read_so_far(warehouse: &Client) -> Result<i64> {
     }
     let row = warehouse
         .query_one(
-            "select coalesce(sum(position::bigint), 0)::bigint from factmill.positions",
-            &[],
+            "select coalesce(sum(position::bigint), 0)::bigint from factmill.positions \
+             where job like $1 and source like $2 and position not like 'token:%'",
+            &[&job, &source],
         )
         .await?;
     Ok(row.get(0))

@@ -79,6 +79,21 @@ impl Jinja {
         }
     }
 
+    /// The same with further variables, which win over its own.
+    pub(crate) fn with(
+        &self,
+        vars: &BTreeMap<String, serde_json::Value>,
+        environment: &BTreeMap<String, String>,
+    ) -> Self {
+        let mut options = (*self.options).clone();
+        options.vars.extend(vars.clone());
+        options.environment.extend(environment.clone());
+        Self {
+            options: Arc::new(options),
+            ..self.clone()
+        }
+    }
+
     /// The generic tests that macros define.
     pub(crate) fn tests(&self) -> &[String] {
         &self.tests

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`Mode::Changes`] | what the collection holds, then every insert, update, replacement and deletion | one partition, counted; the position is a resume token, in the snapshot also what is left of it |
 //! | [`PollBy::Field`] | documents with a greater value than those before | one partition, counted; the position is the last value and `_id` |
-//! | [`PollBy::RawDocuments`] | raw documents of a topic | the partitions and offsets that Kafka had |
+//! | [`PollBy::RawDocuments`] | raw documents of a topic, at once where the server has change streams | the partitions and offsets that Kafka had |
 //!
 //! What each guarantees is in the documentation of its module and of [`Poll::cannot_see`]. The
 //! payload of a record is a document in BSON, its key `{_id: …}`.
@@ -32,7 +32,7 @@ pub use error::MongoSourceError;
 use super::single::{SingleRead, SingleSource};
 use changes::ChangesReader;
 use connection::Connection;
-use poll::{FieldReader, RawReader};
+use poll::{FieldReader, News, RawReader};
 
 /// A collection that is being read.
 #[derive(Debug)]
@@ -94,7 +94,9 @@ pub async fn start(
             SingleSource::start(reader, single, positions)
         }
         PollBy::RawDocuments { topic, unwrap } => {
-            let reader = RawReader::new(connection, read, poll, topic, unwrap);
+            let is_told = !read.bounded && changes::exists(&connection).await?;
+            let news = News::new(connection.clone(), poll.every, is_told);
+            let reader = RawReader::new(connection, read, news, topic, unwrap);
             SingleSource::start(reader, single, positions)
         }
     };

@@ -1,6 +1,7 @@
 //! Collections that are asked again and again.
 
 mod field;
+mod news;
 mod raw;
 
 use mongodb::bson::{Document, doc};
@@ -12,6 +13,7 @@ use super::documents::Answers;
 use super::error::MongoSourceError;
 
 pub(super) use field::FieldReader;
+pub(super) use news::News;
 pub(super) use raw::RawReader;
 
 /// Documents of one answer.

@@ -13,10 +13,11 @@ use async_trait::async_trait;
 use factmill_core::source::{BoxedError, boxed};
 use mongodb::bson::{Bson, Document, doc};
 
-use super::super::config::{MongoRead, Poll};
+use super::super::config::MongoRead;
 use super::super::connection::Connection;
 use super::super::documents::{Answers, Documents, write_key};
 use super::super::error::MongoSourceError;
+use super::news::News;
 use crate::decode::bson::walk::{self, Element, Elements, kind};
 use crate::source::single::{Batch, Place, Read, Reader, Record};
 
@@ -27,7 +28,7 @@ type Partition = (i32, i32);
 pub(in super::super) struct RawReader {
     connection: Connection,
     read: MongoRead,
-    poll: Poll,
+    news: News,
     topic: String,
     unwrap: bool,
     /// By partition, the next offset.
@@ -43,14 +44,14 @@ impl RawReader {
     pub(in super::super) fn new(
         connection: Connection,
         read: MongoRead,
-        poll: Poll,
+        news: News,
         topic: String,
         unwrap: bool,
     ) -> Self {
         Self {
             connection,
             read,
-            poll,
+            news,
             topic,
             unwrap,
             next: BTreeMap::new(),
@@ -260,6 +261,7 @@ impl Reader for RawReader {
                     self.current = Some(documents);
                 }
                 if !batch.is_empty() {
+                    self.news.read();
                     return Ok(Read::More);
                 }
             }
@@ -270,7 +272,7 @@ impl Reader for RawReader {
                 Some(documents) => self.current = Some(documents),
                 // removed since the ends were looked up
                 None if self.read.bounded => return Ok(Read::End),
-                None => tokio::time::sleep(self.poll.every).await,
+                None => self.news.wait().await,
             }
         }
     }
