@@ -58,7 +58,10 @@ fn free_address() -> Result<String> {
 }
 
 /// Asks every query of a dashboard; says how many there are.
-async fn every_panel_has_rows(warehouse: &tokio_postgres::Client, file: &Path) -> Result<usize> {
+pub(super) async fn every_panel_has_rows(
+    warehouse: &tokio_postgres::Client,
+    file: &Path,
+) -> Result<usize> {
     let dashboard = Dashboard::read(file)?;
     for query in &dashboard.queries {
         let place = format!("{}: {}", dashboard.title, query.panel);

@@ -7,5 +7,6 @@ mod dashboards;
 mod embedded;
 mod exactly_once;
 mod lake;
+mod own_job;
 mod quarantine;
 mod world;

@@ -41,7 +41,7 @@ pub(super) fn of(name: &str, texts: &[&str]) -> (DeclaredType, String) {
             .max()
             .unwrap_or_default();
         let money = names::is_money(name);
-        if (1..=2).contains(&most) && money || most == 0 && money {
+        if most <= 2 && money {
             let declared = DeclaredType::Numeric(Precision::new(18, 2).ok());
             let reason = format!(
                 "{all} of {all} are decimals in texts with at most two places, and the name is one of money"
