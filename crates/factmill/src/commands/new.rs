@@ -46,9 +46,10 @@ pub(super) async fn run(arguments: &NewArgs, context: &Context) -> anyhow::Resul
         let written = Written::write(&workspace.directory, &files)?;
         if let Err(error) = check(&workspace, &arguments.job, &sample).await {
             written.remove()?;
-            return Err(error.context(
-                "what was written does not compile and was removed again; please report it with these lines",
-            ));
+            workspace.printer.error(
+                "what was written does not compile and was removed again; please report this with the lines below",
+            );
+            return Err(error);
         }
     }
     let table = format!("{}.{}", arguments.job, names.fact_table);

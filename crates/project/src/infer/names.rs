@@ -90,7 +90,7 @@ pub(super) fn time_rank(name: &str) -> Option<u8> {
     let said = match last {
         "timestamp" | "ts" => 0,
         "time" | "datetime" => 1,
-        "at" if words.len() > 1 => 2,
+        "at" => 2,
         "date" | "day" | "created" | "occurred" | "epoch" => 3,
         "ms" | "millis" | "us" | "micros" | "seconds"
             if words

@@ -190,7 +190,7 @@ pub fn check_name(job: &str, project: &Project) -> Result<(), Diagnostic> {
     if TAKEN.contains(&job) || job.starts_with("pg_") {
         return Err(wrong(
             "a schema of that name has another use",
-            format!("{job}_job"),
+            format!("job_{job}"),
         ));
     }
     let is_job = project.jobs.iter().any(|known| known.name == job);
@@ -201,6 +201,10 @@ pub fn check_name(job: &str, project: &Project) -> Result<(), Diagnostic> {
         .any(|source| source.name.group() == job);
     let is_model = project.model(job).is_some();
     for (is_taken, what) in [
+        (
+            project.name == job,
+            "the project is called so, and its name selects every model",
+        ),
         (is_job, "there is such a job"),
         (is_schema, "another job writes into a schema of that name"),
         (is_group, "there are sources of that name"),

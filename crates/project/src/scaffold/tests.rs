@@ -17,7 +17,7 @@ use crate::project::LoadOptions;
 /// An empty project.
 fn project() -> TempDir {
     let folder = TempDir::new().unwrap();
-    std::fs::write(folder.path().join("dbt_project.yml"), "name: own\n").unwrap();
+    std::fs::write(folder.path().join("dbt_project.yml"), "name: shop\n").unwrap();
     folder
 }
 
@@ -83,7 +83,8 @@ fn a_job_reads_like_the_shipped_ones() {
          station['station_id'] as station_id,\n        station['name'] as station_name,\n\n        price,\n        \
          seen,\n        \"order\"\n\n    from source\n\n)\n\nselect * from renamed\n"
     );
-    let fact = project.model("fct_weather_readings").unwrap();
+    let models = project.job_models(&project.jobs[0]).unwrap();
+    let fact = &models[1];
     assert_eq!(fact.relation.to_string(), "own.fct_weather_readings");
     assert_eq!(fact.unique_key, ["reading_id"]);
     let tests: Vec<(&str, Option<&str>)> = fact
@@ -120,8 +121,9 @@ fn a_model_name_that_is_taken_gets_the_job_before_it() {
     )
     .unwrap();
     let project = written(folder.path(), &kafka(), &one(r#"{"id":1}"#));
-    let fact = project.model("own__fct_weather_readings").unwrap();
-    assert_eq!(fact.relation.to_string(), "own.fct_weather_readings");
+    let models = project.job_models(&project.jobs[0]).unwrap();
+    assert_eq!(models[1].name, "own__fct_weather_readings");
+    assert_eq!(models[1].relation.to_string(), "own.fct_weather_readings");
 }
 
 #[test]
@@ -208,8 +210,9 @@ fn a_name_that_cannot_be_is_refused_with_one_that_can() {
         ("é", "my_job"),
         ("../x", "x"),
         ("", "my_job"),
-        ("lake", "lake_job"),
-        ("pg_x", "pg_x_job"),
+        ("lake", "job_lake"),
+        ("pg_x", "job_pg_x"),
+        ("shop", "shop_2"),
         ("own", "own_2"),
         ("a\"b", "a_b"),
     ] {
