@@ -2,15 +2,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use factmill_project::{LoadOptions, Model, Project};
-use factmill_testkit::unique_name;
+use factmill_testkit::{project, unique_name};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use super::dashboards::every_panel_has_rows;
-use super::world::{Sent, World, finished};
+use super::world::{Sent, World, finished, turn};
 
 /// Tickets of parking meters: a third of them paid by card, one in ten without a plate.
 fn ticket(number: u32) -> Value {
@@ -180,6 +181,79 @@ async fn a_collection_of_unknown_documents_becomes_a_job_that_streams() -> Resul
         .get(0);
     ensure!(count == 50, "{count} rows");
     every_test_passes(&world, &warehouse, "stations").await
+}
+
+/// The guide is a walk: its commands run one after the other in a copy of the project, and print what it
+/// shows. Words are compared, not the space between them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guide_says_what_happens() -> Result<()> {
+    let _turn = turn().await;
+    let project = project::shipped()?;
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/your-first-job.md");
+    let guide = fs::read_to_string(guide)?;
+    let mut walked = 0;
+    for block in guide.split("```console\n$ ").skip(1) {
+        let block = block.split("```").next().context("a block ends")?;
+        let (command, shown) = block
+            .split_once('\n')
+            .context("a command and what it prints")?;
+        let told = walk(project.path(), command)?;
+        for line in shown.lines() {
+            ensure!(
+                told.lines().any(|told| is_shown(told, line)),
+                "`{command}` does not print {line:?}:\n{told}"
+            );
+        }
+        walked += 1;
+    }
+    ensure!(walked == 6, "{walked} commands");
+    let staging = project
+        .path()
+        .join("models/weather/staging/stg_weather.sql");
+    let staging = fs::read_to_string(staging)?;
+    ensure!(
+        guide.contains(&staging),
+        "the guide shows another staging model:\n{staging}"
+    );
+    Ok(())
+}
+
+/// Runs a command of the guide on the embedded profile; all that it prints.
+fn walk(project: &Path, command: &str) -> Result<String> {
+    let arguments = command
+        .strip_prefix("factmill ")
+        .context("a command of ours")?;
+    // the one kind of quotes that the guide has
+    let mut parts = Vec::new();
+    for (index, part) in arguments.split('"').enumerate() {
+        match index % 2 {
+            0 => parts.extend(part.split_whitespace()),
+            _ => parts.push(part),
+        }
+    }
+    let mut run = Command::new(env!("CARGO_BIN_EXE_factmill"));
+    run.args(parts)
+        .current_dir(project)
+        .env_remove("FACTMILL_PROFILE")
+        .stdin(Stdio::null());
+    let output = finished(run)?;
+    let told = [output.stdout, output.stderr].concat();
+    let told = String::from_utf8_lossy(&told).into_owned();
+    ensure!(
+        output.status.success(),
+        "`{command}` ended with {}:\n{told}",
+        output.status
+    );
+    Ok(told)
+}
+
+/// Whether a line is what the guide shows; what it leaves open behind `…` differs from run to run.
+fn is_shown(told: &str, shown: &str) -> bool {
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    match shown.strip_suffix('…') {
+        Some(beginning) => words(told).starts_with(&words(beginning)),
+        None => words(told) == words(shown),
+    }
 }
 
 /// Runs the data tests of the job's tables, as dbt would.

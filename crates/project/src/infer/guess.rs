@@ -139,6 +139,13 @@ impl Guess {
             );
         };
         let all = there.len();
+        if let Some(most) = all_but_few(&there) {
+            let mut guess = Self::at(name, &most, depth);
+            let others = all - most.len();
+            let reason = format!("; {others} of {all} are not, and would be dead letters");
+            guess.reason.push_str(&reason);
+            return guess;
+        }
         let every = |is: fn(&Value) -> bool| there.iter().all(|value| is(value));
         if every(|value| matches!(value, Value::Boolean(_))) {
             return Self::new(
@@ -191,6 +198,38 @@ impl Guess {
         }
         mixed(&there, first)
     }
+}
+
+/// The values of one kind, where one in a hundred at most is of another: a broken record says nothing
+/// about the others. `None` where all are of one kind, or none is that of nearly all.
+fn all_but_few<'v>(values: &[&'v Value]) -> Option<Vec<&'v Value>> {
+    if values.iter().all(|value| is_number_or_its_text(value)) {
+        return None;
+    }
+    let mut counts: Vec<(text::Kind, usize)> = Vec::new();
+    for value in values {
+        let kind = text::kind(value);
+        match counts.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((kind, 1)),
+        }
+    }
+    let (kind, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+    let others = values.len() - count;
+    // any text stands beside other texts
+    if others == 0 || others * 100 > values.len() || kind == text::Kind::Text {
+        return None;
+    }
+    let (most, rest): (Vec<&Value>, Vec<&Value>) = values
+        .iter()
+        .copied()
+        .partition(|value| text::kind(value) == kind);
+    // digits behind a zero are a code, so the others are codes too
+    let is_code = |value: &&Value| match value {
+        Value::Written(text) => text.bytes().all(|byte| byte.is_ascii_digit()),
+        _ => false,
+    };
+    (!rest.iter().any(is_code)).then_some(most)
 }
 
 /// The texts of scalars that are kept as text.
@@ -249,9 +288,19 @@ fn numbers(name: &str, texts: &[&str]) -> Guess {
         }
         _ if names::is_money(name) => money(&scales, most),
         _ => {
-            let reason = format!("{all} of {all} are numbers, up to {most} decimals");
+            let reason = format!(
+                "{all} of {all} are numbers, {} behind the point",
+                places(most)
+            );
             Guess::new(DeclaredType::Double, reason)
         }
+    }
+}
+
+fn places(most: usize) -> String {
+    match most {
+        1 => "at most one digit".to_owned(),
+        most => format!("at most {most} digits"),
     }
 }
 

@@ -1,8 +1,8 @@
 //! From a sample of records to the columns of a source: names, types, key, event time, each with the
 //! reason for it. No I/O: whoever calls brings the records.
 //!
-//! What is guessed holds for the sample: a type is one that decoding reads from every sampled value,
-//! and a key is one that no two different records of the sample share. A record that comes twice is
+//! What is guessed holds for the sample: a type is one that decoding reads from every sampled value but
+//! one in a hundred at most, whose reason says so, and a key is one that no two different records of the sample share. A record that comes twice is
 //! counted once.
 
 mod guess;

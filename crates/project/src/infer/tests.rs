@@ -232,3 +232,21 @@ fn few_texts_that_repeat_are_choices() {
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     assert_eq!(inferred(&lines).columns[1].choices, ["off", "on"]);
 }
+
+#[test]
+fn one_broken_value_in_a_hundred_changes_no_type() {
+    let of = |broken: usize| {
+        let lines: Vec<String> = (0..200)
+            .map(|n| match n < broken {
+                true => format!(r#"{{"id":{n},"at":"soon"}}"#),
+                false => format!(r#"{{"id":{n},"at":"2024-01-01T00:00:00Z"}}"#),
+            })
+            .collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        inferred(&lines)
+    };
+    let found = of(2);
+    assert_eq!(types(&found)[1], "at timestamptz");
+    assert!(reason(&found, "at").ends_with("; 2 of 200 are not, and would be dead letters"));
+    assert_eq!(types(&of(3))[1], "at text");
+}

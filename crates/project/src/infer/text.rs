@@ -5,6 +5,7 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike};
 use factmill_core::types::{DeclaredType, Precision};
 
 use super::names;
+use super::value::Value;
 
 /// The type of texts, all of them there, and why.
 pub(super) fn of(name: &str, texts: &[&str]) -> (DeclaredType, String) {
@@ -65,6 +66,36 @@ pub(super) fn of(name: &str, texts: &[&str]) -> (DeclaredType, String) {
         DeclaredType::Text,
         format!("{all} of {all} are texts, up to {longest} characters"),
     )
+}
+
+/// What a value looks like by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A text of no other kind.
+    Text,
+    /// A text that is a UUID.
+    Uuid,
+    /// A text that is a time.
+    Time,
+    /// A text that is a day.
+    Day,
+    /// A number, also one that CSV writes.
+    Number,
+    /// What is no text, by its variant.
+    Other(std::mem::Discriminant<Value>),
+}
+
+/// What a value looks like.
+pub(super) fn kind(value: &Value) -> Kind {
+    match value {
+        Value::Written(text) if is_number(text) => Kind::Number,
+        Value::Number(_) | Value::Decimal(_) => Kind::Number,
+        Value::Text(text) | Value::Written(text) if is_uuid(text) => Kind::Uuid,
+        Value::Text(text) | Value::Written(text) if time(text).is_some() => Kind::Time,
+        Value::Text(text) | Value::Written(text) if is_day(text) => Kind::Day,
+        Value::Text(_) | Value::Written(_) => Kind::Text,
+        other => Kind::Other(std::mem::discriminant(other)),
+    }
 }
 
 fn is_uuid(text: &str) -> bool {

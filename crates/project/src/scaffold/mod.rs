@@ -73,7 +73,12 @@ impl ReadFrom {
                 collection,
                 ..
             } => format!("MongoDB collection `{database}.{collection}`"),
-            Self::Files { path, .. } => format!("files `{}`", path.display()),
+            Self::Files { path, .. } => {
+                let is_one =
+                    path.extension().is_some() && !path.to_string_lossy().contains(['*', '?']);
+                let what = if is_one { "file" } else { "files" };
+                format!("{what} `{}`", path.display())
+            }
             Self::HttpPoll { url, .. } | Self::HttpStream { url } => format!("`{url}`"),
         }
     }
