@@ -77,6 +77,10 @@ pub(crate) struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a job of your own: sample records, guess their columns, write its files
+    New(NewArgs),
+    /// Print the columns that the records of a source seem to have
+    Infer(InferArgs),
     /// Run a job's stream: micro-batches from its sources into its tables, exactly once
     Stream(StreamArgs),
     /// Send a job's events to its topic
@@ -95,6 +99,51 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Print a script that completes commands in a shell
     Completions(CompletionsArgs),
+}
+
+/// `new`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  factmill new weather --from data/weather.jsonl    a file; CSV, JSON lines, Parquet, also packed
+  factmill new weather --from kafka:weather_readings --profile local
+  factmill new orders --from mongo:shop.orders --profile local
+  factmill new rates --from 'https://api.example.org/rates?key=${API_KEY}'   secrets as variables
+  factmill new weather --from weather.csv --dry-run     print the guesses, write nothing")]
+pub(crate) struct NewArgs {
+    /// The job's name: letters a to z, digits and `_`; its tables land in a schema of that name
+    pub(crate) job: String,
+    /// Where its records are: kafka:TOPIC, mongo:DATABASE.COLLECTION, a file, a folder, a URL
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) from: String,
+    /// How many records to look at
+    #[arg(long, value_name = "N", default_value = "500")]
+    pub(crate) sample: NonZeroUsize,
+    /// Write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `infer`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  factmill infer weather.jsonl                  columns with the reason of each guess
+  factmill infer kafka:weather_readings --profile local --sample 2000
+  factmill infer mongo:shop.orders --profile local --json")]
+pub(crate) struct InferArgs {
+    /// Where the records are: kafka:TOPIC, mongo:DATABASE.COLLECTION, a file, a folder, a URL
+    #[arg(value_name = "SOURCE")]
+    pub(crate) from: String,
+    /// How many records to look at
+    #[arg(long, value_name = "N", default_value = "500")]
+    pub(crate) sample: NonZeroUsize,
+    /// Print one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `stream`.

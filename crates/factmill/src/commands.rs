@@ -3,9 +3,12 @@
 mod completions;
 mod dead_letters;
 mod doctor;
+mod infer;
+mod new;
 mod positions;
 mod produce;
 mod run;
+mod sampling;
 mod serve;
 mod sql;
 mod stream;
@@ -32,6 +35,8 @@ pub(crate) async fn dispatch(command: Command, context: &Context) -> anyhow::Res
         Command::Completions(arguments) => completions::run(&arguments, context),
         Command::DeadLetters(arguments) => dead_letters::run(&arguments, context).await,
         Command::Doctor(arguments) => doctor::run(&arguments, context).await,
+        Command::Infer(arguments) => Box::pin(infer::run(&arguments, context)).await,
+        Command::New(arguments) => Box::pin(new::run(&arguments, context)).await,
         Command::Positions(arguments) => positions::run(&arguments, context).await,
         Command::Produce(arguments) => Box::pin(produce::run(&arguments, context)).await,
         Command::Run(arguments) => match Box::pin(run::run(&arguments, context)).await {

@@ -17,7 +17,7 @@ mod servers;
 mod state;
 
 pub(crate) use feed::{Feed, Place};
-pub(crate) use servers::{Access, EmbeddedError, Servers, Wanted, running_broker};
+pub(crate) use servers::{Access, EmbeddedError, Servers, Wanted, running, running_broker};
 
 /// Where the private Postgres of a command listens.
 pub(crate) fn place(access: &Access) -> String {

@@ -65,6 +65,24 @@ impl Workspace {
         self.load(each.collect())
     }
 
+    /// Reads the dbt project as it will be once these variables are set; its warnings are not printed.
+    ///
+    /// # Errors
+    /// As [`Workspace::project`].
+    pub(crate) fn project_where(
+        &self,
+        variables: &[(String, String)],
+    ) -> Result<Project, Diagnostics> {
+        let mut options = self.load_options(Vec::new());
+        options.environment.extend(variables.iter().cloned());
+        Project::load(&self.directory, &options)
+    }
+
+    /// The variables of the environment and of `.env`.
+    pub(crate) fn variables(&self) -> &std::collections::BTreeMap<String, String> {
+        self.environment.all()
+    }
+
     /// The project and the names of its jobs to run: those named, every one, the only one, or the one
     /// that a person chooses. Keys of these jobs are overridden.
     ///
@@ -168,6 +186,11 @@ impl Workspace {
     /// Everything that is wrong in `factmill.yml`, at once.
     pub(crate) fn profile(&self, needs: Needs) -> Result<Profile, Diagnostics> {
         Profile::load(&self.directory, &self.profile, needs, &self.environment)
+    }
+
+    /// The profile's name.
+    pub(crate) fn profile_name(&self) -> &str {
+        &self.profile
     }
 
     /// Whether the profile's servers are private ones.

@@ -192,3 +192,127 @@ fn there_is_no_broker_without_a_running_stream() {
         stderr(&produce)
     );
 }
+
+/// Records that no shipped job knows.
+fn readings(folder: &Path) {
+    let lines: Vec<String> = (0..30)
+        .map(|n| format!(r#"{{"reading_id":"r{n}","at":"2024-01-01T00:00:{n:02}Z","price":{n}.5,"odd \"name\"":null}}"#))
+        .collect();
+    std::fs::write(folder.join("readings.jsonl"), lines.join("\n")).unwrap();
+}
+
+#[test]
+fn infer_names_each_guess_without_any_server() {
+    let folder = project(NOWHERE);
+    readings(folder.path());
+    let told = factmill(
+        folder.path(),
+        &["infer", "readings.jsonl", "--profile", "local"],
+    );
+    assert_eq!(code(&told), 0, "{}", stderr(&told));
+    let lines = stdout(&told);
+    assert!(
+        lines.contains("30 of 30 have at most two decimals"),
+        "{lines}"
+    );
+    assert!(stderr(&told).contains("key reading_id: an id by its name"));
+    let told = factmill(
+        folder.path(),
+        &["infer", "readings.jsonl", "--json", "--sample", "5"],
+    );
+    let told: serde_json::Value = serde_json::from_str(&stdout(&told)).unwrap();
+    assert_eq!(told["records"], 5);
+    assert_eq!(told["columns"][2]["data_type"], "numeric(18,2)");
+}
+
+#[test]
+fn new_writes_once_and_only_what_compiles() {
+    let folder = project(NOWHERE);
+    readings(folder.path());
+    let new = |arguments: &[&str]| {
+        let fixed = ["new", "--from", "readings.jsonl"];
+        factmill(folder.path(), &[&fixed[..], arguments].concat())
+    };
+    let dry = new(&["readings", "--dry-run"]);
+    assert_eq!(code(&dry), 0, "{}", stderr(&dry));
+    assert!(!folder.path().join("jobs/readings.yml").exists());
+    let written = new(&["readings"]);
+    assert_eq!(code(&written), 0, "{}", stderr(&written));
+    let names = [
+        "jobs/readings.yml",
+        "models/readings/_sources.yml",
+        "models/readings/staging/stg_readings.sql",
+        "models/readings/staging/stg_readings.yml",
+        "models/readings/marts/fct_readings.sql",
+        "models/readings/marts/fct_readings.yml",
+        "grafana/dashboards/readings.json",
+    ];
+    for name in names {
+        assert!(
+            stdout(&written).contains(&format!("wrote {name}\n")),
+            "{name}"
+        );
+        assert!(folder.path().join(name).is_file(), "{name}");
+    }
+    assert_eq!(code(&new(&["readings"])), 2, "nothing is written over");
+    let hand_made = folder.path().join("models/other");
+    std::fs::create_dir(&hand_made).unwrap();
+    let refused = new(&["other"]);
+    assert!(
+        stderr(&refused).contains("models/other exists already"),
+        "{}",
+        stderr(&refused)
+    );
+    let refused = new(&["Read ings"]);
+    assert!(
+        stderr(&refused).contains("for example `read_ings`"),
+        "{}",
+        stderr(&refused)
+    );
+}
+
+#[test]
+fn a_source_that_is_none_is_told_without_its_secrets() {
+    let folder = project(NOWHERE);
+    std::fs::write(folder.path().join("empty.jsonl"), "\n").unwrap();
+    std::fs::write(
+        folder.path().join("list.json"),
+        "[\n{\"a\":1},\n{\"a\":2}\n]\n",
+    )
+    .unwrap();
+    for (from, exit, said) in [
+        ("kafak:readings", 2, "did you mean `kafka`?"),
+        ("ftp://me:hunter2@h/x", 2, "is no source"),
+        ("mongodb://me:hunter2@h/x", 2, "mongo:DATABASE.COLLECTION"),
+        ("empty.jsonl", 2, "holds no records yet"),
+        ("list.json", 2, "one JSON object is expected"),
+        ("missing.csv", 2, "no file or folder"),
+        ("readings.xlsx*", 2, "does not say how records stand"),
+        ("kafka:readings", 3, "127.0.0.1:1"),
+        ("http://127.0.0.1:1/x?key=hunter2", 3, "127.0.0.1:1"),
+        ("https://me:hunter2@127.0.0.1:1/x", 2, "user or password"),
+        ("http://127.0.0.1:1/x?key=${NOT_SET}", 2, "NOT_SET"),
+    ] {
+        let refused = factmill(folder.path(), &["infer", from, "--profile", "local"]);
+        let said_all = stderr(&refused);
+        assert_eq!(code(&refused), exit, "{from}: {said_all}");
+        assert!(said_all.contains(said), "{from}: {said_all}");
+        assert!(!said_all.contains("hunter2"), "{from}: {said_all}");
+    }
+}
+
+#[test]
+fn a_record_of_five_megabytes_is_one_of_the_sample() {
+    let folder = project(NOWHERE);
+    let long = format!(
+        "{{\"id\":1,\"text\":\"{}\"}}\n{{\"id\":2}}\n",
+        "x".repeat(5 << 20)
+    );
+    std::fs::write(folder.path().join("long.jsonl"), long).unwrap();
+    let told = factmill(folder.path(), &["infer", "long.jsonl"]);
+    assert!(
+        stdout(&told).contains("up to 5242880 characters"),
+        "{}",
+        stderr(&told)
+    );
+}

@@ -12,11 +12,13 @@
 //! of its models into the job's own schema instead ([`Project::job_models`]), which is what lets
 //! two jobs run the same models.
 
+pub mod infer;
 pub mod job;
 pub mod model;
 pub mod nearest;
 pub mod project;
 pub mod rendered;
+pub mod scaffold;
 pub mod seed;
 pub mod select;
 pub mod source;

@@ -81,6 +81,11 @@ impl Project {
         loader::load(dir, options)
     }
 
+    /// Where new models go: the first folder of models, relative to the project.
+    pub fn model_folder(&self) -> &Path {
+        self.templates.model_folder()
+    }
+
     /// The model of that name.
     pub fn model(&self, name: &str) -> Option<&Model> {
         self.models.iter().find(|model| model.name == name)

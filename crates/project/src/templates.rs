@@ -101,6 +101,12 @@ impl Templates {
         Some(rendered)
     }
 
+    /// The first folder of models, relative to the project.
+    pub(crate) fn model_folder(&self) -> &Path {
+        let first = self.0.iter().flat_map(|loaded| &loaded.roots).next();
+        first.map_or(Path::new("models"), PathBuf::as_path)
+    }
+
     /// The path of a file below the model or seed path that it lies in.
     pub(crate) fn below_root<'f>(&self, file: &'f Path) -> &'f Path {
         let roots = self.0.iter().flat_map(|loaded| &loaded.roots);

@@ -256,11 +256,25 @@ async fn wait_until_unused(servers: &Servers) -> Result<(), FolderError> {
 /// # Errors
 /// [`FolderError`] when the folder cannot be read.
 pub(crate) async fn running_broker(directory: &Path) -> Result<Option<Kafka>, FolderError> {
+    Ok(running(directory).await?.and_then(|running| running.kafka))
+}
+
+/// The broker and the MongoDB that a process runs for a folder; `None` where there is no such process.
+///
+/// # Errors
+/// As [`running_broker`].
+pub(crate) async fn running(directory: &Path) -> Result<Option<Connections>, FolderError> {
     if !directory.exists() {
         return Ok(None);
     }
     let joined = Folder::at(directory)?.join(PATIENCE).await?;
-    Ok(joined.and_then(|(_, state)| state.kafka).map(plain_kafka))
+    Ok(joined.map(|(_, state)| Connections {
+        kafka: state.kafka.map(plain_kafka),
+        mongo: state.mongo.map(|url| Mongo {
+            url: ConnectionUrl::new(url),
+        }),
+        ..Connections::default()
+    }))
 }
 
 fn connections(running: &Running, state: &State, folder: &Path) -> Connections {

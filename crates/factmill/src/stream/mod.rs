@@ -21,7 +21,7 @@ mod transform;
 
 pub(crate) use observe::{EpochReport, Observer, Summary, Tally};
 pub(crate) use open::{OpenError, Shared, StreamOptions, open};
-pub(crate) use sources::Simulated;
+pub(crate) use sources::{Simulated, dialect};
 
 use std::time::Instant;
 

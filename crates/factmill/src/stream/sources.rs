@@ -258,7 +258,7 @@ impl Opening<'_> {
 }
 
 /// How the CSV of a source is written.
-pub(super) fn dialect(delimiter: u8) -> Dialect {
+pub(crate) fn dialect(delimiter: u8) -> Dialect {
     Dialect {
         delimiter,
         ..Dialect::default()

@@ -10,6 +10,7 @@ mod exactly_once;
 mod formats;
 mod jobs;
 mod lake;
+mod own_job;
 mod page;
 mod promise;
 mod quarantine;

@@ -60,6 +60,27 @@ pub enum Empty {
     Text,
 }
 
+/// The fields of one record as texts, none where an empty field means null; `None` for a record that
+/// is not written as the dialect says, or not in UTF-8.
+pub fn texts(record: &[u8], dialect: Dialect) -> Option<Vec<Option<String>>> {
+    let mut fields = Fields::default();
+    fields.read(record, dialect).ok()?;
+    let text = |(bytes, quoted): (&[u8], bool)| {
+        let null = match dialect.empty {
+            Empty::Null => true,
+            Empty::NullUnlessQuoted => !quoted,
+            Empty::Text => false,
+        };
+        if bytes.is_empty() && null {
+            return Some(None);
+        }
+        std::str::from_utf8(bytes)
+            .ok()
+            .map(|text| Some(text.to_owned()))
+    };
+    fields.iter().map(text).collect()
+}
+
 /// A decoder of CSV. A field is one name, dots included, so that is what its column is found by.
 pub(super) fn decoder(
     schema: &SourceSchema,
