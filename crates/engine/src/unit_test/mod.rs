@@ -346,6 +346,7 @@ fn as_source(
         tags: Vec::new(),
         tests: Vec::new(),
         location: view.model.sql.locate(1, 1),
+        reference: None,
     })
 }
 
