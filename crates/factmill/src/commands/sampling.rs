@@ -91,7 +91,7 @@ pub(super) async fn sample(
 /// The connections of the profile; of the embedded one those of a stream that runs.
 async fn connections(workspace: &Workspace, needs: Needs) -> anyhow::Result<Connections> {
     match workspace.profile(needs)? {
-        Profile::Servers(connections) => Ok(connections),
+        Profile::Servers(connections) => Ok(*connections),
         Profile::Embedded(directory) => {
             let running = embedded::running(&directory).await;
             let running = running.map_err(|error| Failure::usage(chain(&error)))?;
