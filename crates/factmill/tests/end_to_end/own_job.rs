@@ -21,7 +21,7 @@ fn ticket(number: u32) -> Value {
         "timestamp": format!("2024-03-0{}T{:02}:15:00Z", 1 + number / 24 % 9, number % 24),
         "meter": { "meter_id": format!("M{}", number % 7), "zone name": "A", "position": { "lat": 48.85, "lon": 2.35 } },
         "paid amount": f64::from(number % 9) / 2.0,
-        "paidBy": ["card", "coins", "app"][(number % 3) as usize],
+        "paidBy": (["card", "coins", "app"][(number % 3) as usize]),
         "plate": plate,
         "order": number,
         "services": [{ "name": "charging", "kwh": 1.5 }],
@@ -34,7 +34,7 @@ fn measurement(number: u32) -> Value {
         "station_id": format!("station-{}", number % 4),
         "measured_at": format!("2024-05-01 {:02}:{:02}:00", number / 240, number / 4 % 60),
         "temperature": f64::from(number % 300) / 10.0 + 0.05,
-        "sky": ["clear", "cloudy", "rain"][(number % 3) as usize],
+        "sky": (["clear", "cloudy", "rain"][(number % 3) as usize]),
     })
 }
 
