@@ -17,6 +17,7 @@ use arrow::array::{AsArray, BinaryArray, BooleanArray};
 use factmill_core::document::{Collection, DocumentChange};
 use factmill_core::order::RecordPlace;
 use factmill_core::table::{DELETED_COLUMN, ORDER_COLUMN};
+use futures::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::spec::ElementType;
 use mongodb::bson::{Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::error::Error;
@@ -31,6 +32,9 @@ use super::write_command::{
     self, Command, DUPLICATE_KEY, LARGEST_DOCUMENT, Refused, TooLarge, Unsure, Verb,
 };
 use column::{Column, Field, Name};
+
+/// How many documents are asked for at once.
+const LOOK_UPS: usize = 32;
 
 /// The collections of a job's models.
 #[derive(Debug, Clone)]
@@ -95,10 +99,10 @@ impl Documents {
     }
 }
 
-/// FerretDB 1 ends the connection when it meets a Decimal128.
+/// FerretDB 1, which alone says its version in this field, ends the connection when it meets a
+/// Decimal128.
 fn has_decimals(build_info: &Document) -> bool {
-    let ferretdb = build_info.get_str("ferretdbVersion");
-    !ferretdb.is_ok_and(|version| version.trim_start_matches('v').starts_with("1."))
+    !build_info.contains_key("ferretdbVersion")
 }
 
 /// One collection.
@@ -210,7 +214,7 @@ impl<'a> Sink<'a> {
             return Ok(());
         }
         let (command, ranges) = insert.finish();
-        let (mut replace, mut item) = (self.command(Verb::Update), Writer::default());
+        let mut taken = Vec::new();
         for refused in self.send(&command, ranges.len()).await? {
             let document = &command[ranges[refused.item].clone()];
             if refused.code != DUPLICATE_KEY {
@@ -219,6 +223,10 @@ impl<'a> Sink<'a> {
             let id = RawDocument::from_bytes(document);
             let id = id.ok().and_then(|document| document.get_str("_id").ok());
             let id = id.ok_or_else(|| self.answer("a document without a text `_id`"))?;
+            taken.push((id, document));
+        }
+        let (mut replace, mut item) = (self.command(Verb::Update), Writer::default());
+        for (id, document) in self.that_differ(taken).await? {
             item.bytes.clear();
             let open = item.begin();
             let query = item.begin_element(ElementType::EmbeddedDocument, "q");
@@ -235,6 +243,30 @@ impl<'a> Sink<'a> {
             self.push(&mut replace, &item.bytes)?;
         }
         self.settle(replace).await
+    }
+
+    /// Those documents that are not stored as they are. After a crash nearly all are the same, and a
+    /// look by `_id` is the one question that every server answers from an index.
+    async fn that_differ<'b>(
+        &self,
+        taken: Vec<(&'b str, &'b [u8])>,
+    ) -> Result<Vec<(&'b str, &'b [u8])>, DocumentsError> {
+        let collection = &self.collection.name.collection;
+        let collection = self.database().collection::<RawDocumentBuf>(collection);
+        let looks = taken.into_iter().map(|(id, document)| {
+            let collection = &collection;
+            async move {
+                let stored = collection.find_one(doc! { "_id": id }).await;
+                let stored = stored.map_err(|source| self.failed(source))?;
+                let is_same = stored.is_some_and(|stored| stored.as_bytes() == document);
+                Ok((!is_same).then_some((id, document)))
+            }
+        });
+        stream::iter(looks)
+            .buffer_unordered(LOOK_UPS)
+            .try_filter_map(|differs| std::future::ready(Ok(differs)))
+            .try_collect()
+            .await
     }
 
     /// Sends replacements or deletions, all of which have to succeed.
