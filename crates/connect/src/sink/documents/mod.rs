@@ -251,22 +251,29 @@ impl<'a> Sink<'a> {
         &self,
         taken: Vec<(&'b str, &'b [u8])>,
     ) -> Result<Vec<(&'b str, &'b [u8])>, DocumentsError> {
-        let collection = &self.collection.name.collection;
-        let collection = self.database().collection::<RawDocumentBuf>(collection);
-        let looks = taken.into_iter().map(|(id, document)| {
-            let collection = &collection;
-            async move {
-                let stored = collection.find_one(doc! { "_id": id }).await;
-                let stored = stored.map_err(|source| self.failed(source))?;
-                let is_same = stored.is_some_and(|stored| stored.as_bytes() == document);
-                Ok((!is_same).then_some((id, document)))
-            }
-        });
+        let mut looks = Vec::with_capacity(taken.len());
+        for (id, document) in taken {
+            looks.push(self.unless_same(id, document));
+        }
         stream::iter(looks)
             .buffer_unordered(LOOK_UPS)
             .try_filter_map(|differs| std::future::ready(Ok(differs)))
             .try_collect()
             .await
+    }
+
+    /// A document, unless it is stored as it is.
+    async fn unless_same<'b>(
+        &self,
+        id: &'b str,
+        document: &'b [u8],
+    ) -> Result<Option<(&'b str, &'b [u8])>, DocumentsError> {
+        let collection = &self.collection.name.collection;
+        let collection = self.database().collection::<RawDocumentBuf>(collection);
+        let stored = collection.find_one(doc! { "_id": id }).await;
+        let stored = stored.map_err(|source| self.failed(source))?;
+        let is_same = stored.is_some_and(|stored| stored.as_bytes() == document);
+        Ok((!is_same).then_some((id, document)))
     }
 
     /// Sends replacements or deletions, all of which have to succeed.
