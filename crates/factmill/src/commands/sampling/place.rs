@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_slip_is_mended_and_a_secret_is_not_shown() {
         assert!(refused("kafak:weather").contains("did you mean `kafka`?"));
-        assert!(refused("ftp://me:hunter2@h/x").contains("known schemes"));
+        assert!(refused("gopher://me:hunter2@h/x").contains("known schemes"));
         for text in [
             "ftp://me:hunter2@h/x",
             "mongodb://me:hunter2@h/x",

@@ -97,12 +97,14 @@ impl Records {
             .collect()
     }
 
-    /// Why there is nothing to infer from; `None` where there is something.
+    /// Why there is nothing to infer from; `None` where most records are objects: of a file that is
+    /// written another way, a line may be one by chance.
     pub(super) fn nothing(&self, from: &str) -> Option<Failure> {
-        if !self.values.is_empty() {
+        if self.values.len() > self.unreadable + self.others {
             return None;
         }
-        let read = self.empty + self.unreadable + self.others;
+        let read = self.values.len() + self.empty + self.unreadable + self.others;
+        let wrong = read - self.values.len();
         Some(Failure::usage(match read {
             0 => format!("{from} holds no records yet; send some, then try again"),
             _ if self.framed > 0 => format!(
@@ -110,11 +112,11 @@ impl Records {
             ),
             _ if self.others > 0 => {
                 format!(
-                    "none of the {read} records of {from} is an object; write one object for each record"
+                    "{wrong} of the {read} records of {from} are no objects; write one object for each record"
                 )
             }
             _ => format!(
-                "none of the {read} records of {from} can be read; one JSON object is expected for each record, on one line where it stands in a file"
+                "{wrong} of the {read} records of {from} cannot be read; one JSON object is expected for each record, on one line where it stands in a file"
             ),
         }))
     }
