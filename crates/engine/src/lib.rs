@@ -9,7 +9,7 @@
 //! - [`unit_test`]: models held to the rows that their unit tests expect.
 //! - [`sql`]: ad-hoc queries over lake, warehouse and views.
 //! - [`functions`]: what models call beside DataFusion's own functions.
-//! - [`reference`]: tables of Postgres that somebody else keeps, as sources.
+//! - [`mod@reference`]: tables of Postgres that somebody else keeps, as sources.
 //! - [`output`]: query results as text and files.
 
 pub mod batch;
