@@ -113,7 +113,9 @@ async fn epochs(
 ) -> Result<(), BoxedError> {
     let stop = shutdown.child_token();
     let streamed = CancellationToken::new();
-    let (decoded, to_transform) = mpsc::channel(1);
+    // one place for each source: it is held while the source is waited for, and a quiet one must not
+    // keep the others out
+    let (decoded, to_transform) = mpsc::channel(job.sources.len().max(1));
     let (transformed, to_commit) = mpsc::channel(1);
     let (committed, _) = broadcast::channel(16);
     let under_way = pull::UnderWay::none();
