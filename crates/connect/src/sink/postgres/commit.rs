@@ -295,12 +295,14 @@ async fn take_positions(
     })
 }
 
-/// Tables that are not of the generation they were compiled for, with the generation they are of.
+/// Tables that are not of the generation they were compiled for, with the generation they are of. A
+/// static one may be registered by another job that loads the same seed.
 const CHECK_GENERATIONS: &str = "\
     select w.place, t.generation \
     from unnest($1::text[], $2::text[], $3::bigint[]) with ordinality as w(schema, name, generation, place) \
     left join factmill.tables t \
-        on t.schema = w.schema and t.name = w.name and t.target = $4::text and t.job = $5::text \
+        on t.schema = w.schema and t.name = w.name and t.target = $4::text \
+        and (t.job = $5::text or t.maintenance = 'static') \
     where t.generation is distinct from w.generation \
     order by w.place";
 
