@@ -25,7 +25,9 @@ async fn ids(client: &mongodb::Client, collection: &str) -> Result<BTreeSet<Stri
 #[tokio::test]
 async fn each_raw_document_has_its_processed_one_once_whatever_is_killed() -> Result<()> {
     let world = World::start().await?;
-    world.run(&["produce", "retail", "--count", "1500", "--seed", "7"])?;
+    world.run(&[
+        "produce", "retail", "--count", "1500", "--rate", "max", "--seed", "7",
+    ])?;
     let client = world.mongo.connect().await?;
     let processed = client
         .database("retail")
@@ -97,7 +99,9 @@ async fn a_table_kept_elsewhere_reaches_what_reads_it_in_stream_batch_and_query(
              insert into crm.segments values (1, 'it''s \"gold\"', 1.25, now(), '<a/>')",
         )
         .await?;
-    world.run(&["produce", "banking", "--count", "200", "--seed", "7"])?;
+    world.run(&[
+        "produce", "banking", "--count", "200", "--rate", "max", "--seed", "7",
+    ])?;
     let running = world.spawn(&["stream", "banking"])?;
     let has = async |rows: &str| -> Result<bool> {
         let shown = "select coalesce(string_agg(segment_id || ' ' || name || ' ' || weight, ', ' \
