@@ -10,6 +10,9 @@ use factmill_testkit::toolchain;
 
 use crate::steps;
 
+/// What the test harness reads its number of threads from.
+const THREADS: &str = "RUST_TEST_THREADS";
+
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Only the tests of this package; may be given more than once
@@ -57,6 +60,11 @@ fn install() -> Result<()> {
 fn cargo_test(arguments: &Arguments) -> Command {
     // a failed package does not hide what the others have to say
     let mut command = steps::cargo(&["test", "--release", "--no-fail-fast"]);
+    if std::env::var_os(THREADS).is_none() {
+        // tests of servers wait more than they compute
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        command.env(THREADS, (cores + 1).to_string());
+    }
     if arguments.packages.is_empty() {
         command.arg("--workspace");
     }
