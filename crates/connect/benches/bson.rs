@@ -5,13 +5,15 @@
 //! into plain Arrow builders, without any check of a contract.
 #![allow(missing_docs, reason = "criterion's macro makes a public function")]
 
+mod pulled;
+
 use std::hint::black_box;
 
 use arrow::array::{ArrayRef, StringBuilder, TimestampMicrosecondBuilder};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use factmill_connect::decode::decoder;
-use factmill_core::position::{Incarnation, PartitionId, SourceName};
-use factmill_core::records::{Pulled, PulledPartition, Records};
+use factmill_core::position::SourceName;
+use factmill_core::records::{Pulled, Records};
 use factmill_core::source_schema::{ColumnOrigin, Format, SourceColumn, SourceSchema};
 use factmill_core::types::DeclaredType;
 use mongodb::bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
@@ -86,21 +88,8 @@ fn pulled() -> Pulled {
         records.offsets.push(number);
         records.timestamps.push(None);
     }
-    Pulled {
-        topic: "banking.transactions".into(),
-        partitions: vec![PulledPartition {
-            id: PartitionId {
-                source: SourceName::new("banking", "transactions"),
-                partition: "changes".into(),
-            },
-            number: 0,
-            incarnation: Incarnation {
-                ordinal: 1,
-                identity: "uuid".into(),
-            },
-        }],
-        records,
-    }
+    let source = SourceName::new("banking", "transactions");
+    pulled::pulled(&source, "banking.transactions", records)
 }
 
 fn look_up<'d>(document: &'d Document, path: &str) -> Option<&'d Bson> {

@@ -2,15 +2,13 @@
 //! topic and machine: `cargo bench -p factmill-connect --bench consume [RECORDS]`. Records of 240
 //! bytes, 4 partitions, a real broker; three runs of each, taking turns, the best printed.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use factmill_connect::source::kafka::{KafkaConfig, KafkaRead, KafkaSource, Start};
 use factmill_core::epoch::Reader;
-use factmill_core::position::{Incarnation, PartitionId, Position, SourceName};
-use factmill_core::source::{BoxedError, PositionStore, Source};
+use factmill_core::position::SourceName;
+use factmill_core::source::{NoPositions, Source};
 use factmill_testkit::{Kafka, unique_name};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -20,31 +18,6 @@ const PARTITIONS: i32 = 4;
 const RUNS: usize = 3;
 
 type Failure = Box<dyn std::error::Error>;
-
-/// Nothing is stored: every read begins at the start.
-#[derive(Debug)]
-struct NoPositions;
-
-#[async_trait]
-impl PositionStore for NoPositions {
-    async fn positions(
-        &self,
-        _partitions: &[PartitionId],
-    ) -> Result<HashMap<PartitionId, Position>, BoxedError> {
-        Ok(HashMap::new())
-    }
-
-    async fn incarnation(
-        &self,
-        _source: &SourceName,
-        identity: &str,
-    ) -> Result<Incarnation, BoxedError> {
-        Ok(Incarnation {
-            ordinal: 1,
-            identity: identity.to_owned(),
-        })
-    }
-}
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {

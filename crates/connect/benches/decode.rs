@@ -5,6 +5,8 @@
 //! types, but for amounts and ids, which it can only take as text: a yardstick, not a replacement.
 #![allow(missing_docs, reason = "criterion's macro makes a public function")]
 
+mod pulled;
+
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -12,8 +14,8 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow::json::ReaderBuilder;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use factmill_connect::decode::decoder;
-use factmill_core::position::{Incarnation, PartitionId, SourceName};
-use factmill_core::records::{Pulled, PulledPartition, Records};
+use factmill_core::position::SourceName;
+use factmill_core::records::{Pulled, Records};
 use factmill_core::source_schema::{ColumnOrigin, Format, SourceColumn, SourceSchema};
 use factmill_core::types::DeclaredType;
 use factmill_produce::Event;
@@ -75,21 +77,7 @@ fn pulled(source: &SourceName, bad_percent: f64) -> Pulled {
         records.offsets.push(index as i64);
         records.timestamps.push(None);
     }
-    Pulled {
-        topic: "bank_data".to_owned(),
-        partitions: vec![PulledPartition {
-            id: PartitionId {
-                source: source.clone(),
-                partition: "0".to_owned(),
-            },
-            number: 0,
-            incarnation: Incarnation {
-                ordinal: 1,
-                identity: "bench".to_owned(),
-            },
-        }],
-        records,
-    }
+    pulled::pulled(source, "bank_data", records)
 }
 
 /// The contract's types as far as Arrow's reader takes what events hold.

@@ -5,6 +5,8 @@
 //! stands beside them as the yardstick. Schemas come from a registry on loopback, once.
 #![allow(missing_docs, reason = "criterion's macro makes a public function")]
 
+mod pulled;
+
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -13,8 +15,8 @@ use axum::extract::Path;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use factmill_connect::decode::{DecoderOptions, decoder_with};
 use factmill_connect::registry::{Registry, RegistryConfig};
-use factmill_core::position::{Incarnation, PartitionId, SourceName};
-use factmill_core::records::{Pulled, PulledPartition, Records};
+use factmill_core::position::SourceName;
+use factmill_core::records::{Pulled, Records};
 use factmill_core::source_schema::{ColumnOrigin, Format, SourceColumn, SourceSchema};
 use factmill_core::types::DeclaredType;
 use serde_json::json;
@@ -181,21 +183,7 @@ fn pulled(source: &SourceName, payload: Payload) -> Pulled {
         records.offsets.push(number);
         records.timestamps.push(None);
     }
-    Pulled {
-        topic: "events".to_owned(),
-        partitions: vec![PulledPartition {
-            id: PartitionId {
-                source: source.clone(),
-                partition: "0".to_owned(),
-            },
-            number: 0,
-            incarnation: Incarnation {
-                ordinal: 1,
-                identity: "bench".to_owned(),
-            },
-        }],
-        records,
-    }
+    pulled::pulled(source, "events", records)
 }
 
 /// A registry that has schema 1 and schema 2.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::error::ErrorKind;
-use crate::position::{Interval, PartitionId, Position, SourceName};
+use crate::position::{Incarnation, Interval, PartitionId, Position, SourceName};
 use crate::records::Pulled;
 
 /// An error that knows what it means for the run.
@@ -94,12 +94,12 @@ pub trait PositionStore: Send + Sync {
 
     /// The ordinal of an incarnation of a source, recorded with the next number when it is new.
     ///
-    /// `identity` is what the server calls it; see [`crate::position::Incarnation`].
+    /// `identity` is what the server calls it; see [`Incarnation`].
     async fn incarnation(
         &self,
         source: &SourceName,
         identity: &str,
-    ) -> Result<crate::position::Incarnation, BoxedError>;
+    ) -> Result<Incarnation, BoxedError>;
 
     /// Takes or renews the lease of a source that has one reader; `holder` names the reader. It saves
     /// double work: positions are guarded by their compare-and-swap.
@@ -117,6 +117,31 @@ pub trait PositionStore: Send + Sync {
     /// Gives a lease back, where `holder` has it.
     async fn release(&self, _source: &SourceName, _holder: &str) -> Result<(), BoxedError> {
         Ok(())
+    }
+}
+
+/// A store in which nothing is: every source begins at its start, in its first incarnation.
+#[derive(Debug, Clone, Copy)]
+pub struct NoPositions;
+
+#[async_trait]
+impl PositionStore for NoPositions {
+    async fn positions(
+        &self,
+        _partitions: &[PartitionId],
+    ) -> Result<HashMap<PartitionId, Position>, BoxedError> {
+        Ok(HashMap::new())
+    }
+
+    async fn incarnation(
+        &self,
+        _source: &SourceName,
+        identity: &str,
+    ) -> Result<Incarnation, BoxedError> {
+        Ok(Incarnation {
+            ordinal: 1,
+            identity: identity.to_owned(),
+        })
     }
 }
 

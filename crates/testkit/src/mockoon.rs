@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use factmill_provision::postgres::free_port;
 use factmill_provision::process::{Launch, Parting, ServerProcess};
-use factmill_provision::program;
 use tempfile::TempDir;
 
 use crate::{scratch, toolchain};
@@ -76,19 +75,7 @@ impl Mockoon {
 
 /// The command's script, installed once for the user.
 pub(crate) fn install() -> Result<PathBuf> {
-    let folder = toolchain::cached(&format!("mockoon-{VERSION}"), |folder| {
-        let npm = toolchain::npm()?;
-        eprintln!("testkit: installing {PACKAGE} {VERSION}, about half a minute");
-        let mut install = Command::new(npm);
-        install
-            .args(["install", "--no-audit", "--no-fund", "--no-save"])
-            // what a package would run at its installation is not needed and not trusted
-            .arg("--ignore-scripts")
-            .arg("--prefix")
-            .arg(folder)
-            .arg(format!("{PACKAGE}@{VERSION}"));
-        program::output(&mut install)?;
-        Ok(())
-    })?;
+    let packages = [format!("{PACKAGE}@{VERSION}")];
+    let folder = toolchain::npm_packages(&format!("mockoon-{VERSION}"), &packages)?;
     Ok(folder.join("node_modules/@mockoon/cli/bin/run.js"))
 }

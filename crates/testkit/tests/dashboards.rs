@@ -3,6 +3,15 @@ use std::path::Path;
 
 use factmill_testkit::grafana::Dashboard;
 
+/// Panels of the pipeline that show how things are now, whatever range is chosen.
+const NOW: [&str; 5] = [
+    "Lag",
+    "Since the last epoch",
+    "Positions",
+    "Dead letter",
+    "Tables",
+];
+
 /// The repository's `grafana/` folder.
 fn grafana() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../grafana")
@@ -32,9 +41,11 @@ fn every_dashboard_explains_its_panels_and_asks_the_provisioned_source() {
             assert!(!sql.contains("$__"), "{panel} keeps a macro: {sql}");
             let (from, to) = (dashboard.range.from, dashboard.range.to);
             let day = |moment: chrono::DateTime<chrono::Utc>| moment.format("%Y-%m-%d").to_string();
-            assert!(
+            let now = dashboard.title == "Pipeline" && NOW.contains(&query.panel.as_str());
+            assert_eq!(
                 sql.contains(&day(from)) || sql.contains(&day(to)),
-                "{panel} does not follow the time range: {sql}"
+                !now,
+                "{panel} follows the time range, or does not, against what is said here: {sql}"
             );
         }
         dashboards += 1;

@@ -1,16 +1,14 @@
 //! A collection's snapshot: factmill's source against a bare cursor of the driver.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use async_trait::async_trait;
 use factmill_connect::source::mongo::{self, Mode, MongoRead};
 use factmill_connect::source::single::SingleRead;
 use factmill_core::epoch::Reader;
-use factmill_core::position::{Incarnation, PartitionId, Position, SourceName};
-use factmill_core::source::{BoxedError, PositionStore, Source};
+use factmill_core::position::SourceName;
+use factmill_core::source::{NoPositions, Source};
 use factmill_testkit::Mongo;
 use mongodb::Collection;
 use mongodb::bson::{DateTime, Document, RawDocumentBuf, doc};
@@ -37,26 +35,6 @@ impl Snapshot {
         println!("{:<52} {:>12.0}", "bare cursor of the driver", self.cursor);
         println!("{:<52} {:>12.0}", "factmill's source", self.factmill);
         println!("{:<52} {:>12.2}", "ratio", self.factmill / self.cursor);
-    }
-}
-
-/// Nothing is stored: the snapshot begins anew.
-struct Nowhere;
-
-#[async_trait]
-impl PositionStore for Nowhere {
-    async fn positions(
-        &self,
-        _: &[PartitionId],
-    ) -> Result<HashMap<PartitionId, Position>, BoxedError> {
-        Ok(HashMap::new())
-    }
-
-    async fn incarnation(&self, _: &SourceName, identity: &str) -> Result<Incarnation, BoxedError> {
-        Ok(Incarnation {
-            ordinal: 1,
-            identity: identity.to_owned(),
-        })
     }
 }
 
@@ -133,7 +111,7 @@ async fn source(mongo: &Mongo, collection: &Collection<Document>, documents: u64
         max_wait: Duration::from_millis(20),
     };
     let began = Instant::now();
-    let mut source = mongo::start(mongo.url(), read, single, Arc::new(Nowhere))
+    let mut source = mongo::start(mongo.url(), read, single, Arc::new(NoPositions))
         .await?
         .source;
     let mut read = 0_u64;

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use factmill_provision::program;
 
 use crate::{scratch, toolchain};
 
@@ -67,22 +66,11 @@ pub fn check_dashboards(folder: &Path) -> Result<()> {
 
 /// The folder with the packages, installed once for the user.
 pub(crate) fn install() -> Result<PathBuf> {
-    toolchain::cached(
+    toolchain::npm_packages(
         &format!("grafana-schema-{GRAFANA}-typescript-{TYPESCRIPT}"),
-        |folder| {
-            let npm = toolchain::npm()?;
-            eprintln!("testkit: installing @grafana/schema {GRAFANA} and typescript {TYPESCRIPT}");
-            let mut install = Command::new(npm);
-            install
-                .args(["install", "--no-audit", "--no-fund", "--no-save"])
-                // what a package would run at its installation is not needed and not trusted
-                .arg("--ignore-scripts")
-                .arg("--prefix")
-                .arg(folder)
-                .arg(format!("@grafana/schema@{GRAFANA}"))
-                .arg(format!("typescript@{TYPESCRIPT}"));
-            program::output(&mut install)?;
-            Ok(())
-        },
+        &[
+            format!("@grafana/schema@{GRAFANA}"),
+            format!("typescript@{TYPESCRIPT}"),
+        ],
     )
 }

@@ -1,10 +1,10 @@
-//! The `node` command and its `npm`.
+//! The `node` command and packages of `npm`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
-use factmill_provision::packages::{self, SystemPackage};
+use factmill_provision::packages::{self as system, SystemPackage};
 use factmill_provision::program;
 
 /// What Mockoon's command runs on.
@@ -24,16 +24,29 @@ pub fn node() -> Result<PathBuf> {
     if let Some(found) = find() {
         return Ok(found);
     }
-    packages::install(&NODE)?;
-    find().ok_or_else(|| packages::missing(&NODE).into())
+    system::install(&NODE)?;
+    find().ok_or_else(|| system::missing(&NODE).into())
 }
 
-/// Node's `npm`.
+/// A folder with npm packages, each `name@version`, made once for the user as `entry` of the cache.
 ///
 /// # Errors
-/// When it is missing and cannot be installed.
-pub fn npm() -> Result<PathBuf> {
-    super::ensure("npm", &NODE)
+/// When `npm` or the packages cannot be installed.
+pub(crate) fn packages(entry: &str, packages: &[String]) -> Result<PathBuf> {
+    super::cached(entry, |folder| {
+        let npm = super::ensure("npm", &NODE)?;
+        eprintln!("testkit: installing {}", packages.join(" and "));
+        let mut install = Command::new(npm);
+        install
+            .args(["install", "--no-audit", "--no-fund", "--no-save"])
+            // what a package would run at its installation is not needed and not trusted
+            .arg("--ignore-scripts")
+            .arg("--prefix")
+            .arg(folder)
+            .args(packages);
+        program::output(&mut install)?;
+        Ok(())
+    })
 }
 
 fn find() -> Option<PathBuf> {

@@ -1,15 +1,13 @@
 //! Pulls records from a source until there are enough, whatever kind it is.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use factmill_connect::decode::csv::COLUMNS_HEADER;
 use factmill_connect::source::single::SingleRead;
 use factmill_core::epoch::Reader;
-use factmill_core::position::{Incarnation, PartitionId, Position, SourceName};
-use factmill_core::source::{BoxedError, PositionStore, Source};
+use factmill_core::position::SourceName;
+use factmill_core::source::{NoPositions, PositionStore, Source};
 use tokio::time::Instant;
 
 use crate::failure::Failure;
@@ -62,7 +60,7 @@ impl Pulling {
     }
 
     pub(super) fn positions(&self) -> Arc<dyn PositionStore> {
-        Arc::new(Nowhere)
+        Arc::new(NoPositions)
     }
 
     /// Pulls until there are enough records, the source is at its end, or nothing more came in time.
@@ -90,26 +88,5 @@ impl Pulling {
             }));
         }
         Ok(found)
-    }
-}
-
-/// No position is stored: every source begins at its start.
-#[derive(Debug)]
-struct Nowhere;
-
-#[async_trait]
-impl PositionStore for Nowhere {
-    async fn positions(
-        &self,
-        _: &[PartitionId],
-    ) -> Result<HashMap<PartitionId, Position>, BoxedError> {
-        Ok(HashMap::new())
-    }
-
-    async fn incarnation(&self, _: &SourceName, identity: &str) -> Result<Incarnation, BoxedError> {
-        Ok(Incarnation {
-            ordinal: 1,
-            identity: identity.to_owned(),
-        })
     }
 }
