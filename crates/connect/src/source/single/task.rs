@@ -79,16 +79,17 @@ impl Shared {
         self.rewinds.send_modify(|rewinds| *rewinds += 1);
     }
 
-    /// Changes the state, unless a rewind came since `rewind`; then wakes the taker.
-    fn update(&self, rewind: u64, change: impl FnOnce(&mut State)) {
+    /// Changes the state and wakes the taker, unless a rewind came since `rewind`; whether it did.
+    fn update(&self, rewind: u64, change: impl FnOnce(&mut State)) -> bool {
         {
             let mut state = self.lock();
             if *self.rewinds.borrow() != rewind {
-                return;
+                return false;
             }
             change(&mut state);
         }
         self.readable.notify_one();
+        true
     }
 }
 
@@ -240,7 +241,7 @@ impl<R: Reader> Reading<'_, R> {
         }
     }
 
-    /// Reads until the end of a bounded read or a failure.
+    /// Reads until the end of a bounded read, a rewind or a failure.
     async fn read_on(&mut self, mut batch: Batch, rewind: u64) -> Result<(), SingleSourceError> {
         loop {
             batch.room = loop {
@@ -262,12 +263,13 @@ impl<R: Reader> Reading<'_, R> {
                 });
             }
             let lag = self.reader.lag();
-            self.shared.update(rewind, |state| {
+            let merged = self.shared.update(rewind, |state| {
                 state.buffer.merge(&mut batch);
                 state.lag = lag;
                 state.at_end = read == Read::End;
             });
-            if read == Read::End {
+            // after a rewind nothing empties the batch: a reader finds it full and comes back at once
+            if !merged || read == Read::End {
                 return Ok(());
             }
         }
@@ -305,5 +307,94 @@ struct WakeAtEnd(Arc<Shared>);
 impl Drop for WakeAtEnd {
     fn drop(&mut self) {
         self.0.readable.notify_one();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends at its first failure")]
+mod tests {
+    use async_trait::async_trait;
+    use factmill_core::epoch;
+    use factmill_core::position::SourceName;
+    use factmill_core::source::NoPositions;
+    use tokio::task::JoinHandle;
+
+    use super::super::batch::Record;
+    use super::*;
+
+    /// A reader that always has more, never waits, and is rewound while it reads for the first time.
+    struct Eager {
+        shared: Arc<Shared>,
+        reads: usize,
+    }
+
+    #[async_trait]
+    impl Reader for Eager {
+        fn describe(&self) -> String {
+            "plenty".to_owned()
+        }
+
+        async fn identity(&mut self) -> Result<String, BoxedError> {
+            Ok("one".to_owned())
+        }
+
+        async fn partitions(&mut self) -> Result<Vec<String>, BoxedError> {
+            Ok(vec!["all".to_owned()])
+        }
+
+        async fn seek(&mut self, _: &HashMap<String, Place>) -> Result<(), BoxedError> {
+            Ok(())
+        }
+
+        async fn read(&mut self, batch: &mut Batch) -> Result<Read, BoxedError> {
+            self.reads += 1;
+            assert!(self.reads < 100, "asked again and again");
+            let slot = batch.partition("all");
+            while !batch.is_full() {
+                batch.push(slot, Record::default());
+            }
+            batch.moved(slot, self.reads.to_string());
+            if self.reads == 1 {
+                self.shared.rewind();
+            }
+            Ok(Read::More)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_rewind_while_a_reader_reads_begins_anew() {
+        let source = SourceName::new("plenty", "records");
+        let shared = Arc::new(Shared::new(Buffer::new(source.clone(), 4, 1000)));
+        let positions: Arc<dyn PositionStore> = Arc::new(NoPositions);
+        let reader = Eager {
+            shared: Arc::clone(&shared),
+            reads: 0,
+        };
+        let task = Task {
+            reader,
+            read: SingleRead {
+                source: source.clone(),
+                topic: "plenty".to_owned(),
+                reader: epoch::Reader {
+                    target: "test".to_owned(),
+                    job: "test".to_owned(),
+                },
+                max_rows: 4,
+                max_bytes: 1000,
+                max_wait: std::time::Duration::ZERO,
+            },
+            what: "plenty".to_owned(),
+            lease: OneReader::new(Arc::clone(&positions), source),
+            positions,
+            shared: Arc::clone(&shared),
+        };
+        let running: JoinHandle<()> = tokio::spawn(task.run());
+        while !shared.lock().buffer.is_full() {
+            assert!(!running.is_finished(), "{:?}", running.await);
+            shared.readable.notified().await;
+        }
+        let taken = shared.lock().buffer.take().unwrap();
+        assert_eq!(taken.records.len(), 4);
+        running.abort();
     }
 }
