@@ -103,22 +103,22 @@ async fn killed_at_25_random_moments() -> Result<()> {
 async fn a_second_process_joins_and_leaves_under_load() -> Result<()> {
     let world = World::start().await?;
     world.kafka.create_topic(&world.topic, 8).await?;
-    produce(&world, "150000", "max")?;
+    produce(&world, "100000", "max")?;
     let warehouse = world.warehouse().await?;
     let first = world.spawn(&stream(&[]))?;
-    world.read_at_least(&warehouse, 20_000).await?;
+    world.read_at_least(&warehouse, 15_000).await?;
     let second = world.spawn(&stream(&[]))?;
-    world.read_at_least(&warehouse, 60_000).await?;
+    world.read_at_least(&warehouse, 40_000).await?;
     let (status, said) = second.end()?;
     ensure!(
         status.success(),
         "the second process ended with {status}:\n{said}"
     );
-    world.read_at_least(&warehouse, 90_000).await?;
+    world.read_at_least(&warehouse, 60_000).await?;
     let third = world.spawn(&stream(&[]))?;
-    world.read_at_least(&warehouse, 120_000).await?;
+    world.read_at_least(&warehouse, 80_000).await?;
     third.kill()?;
-    world.read_at_least(&warehouse, 150_000).await?;
+    world.read_at_least(&warehouse, 100_000).await?;
     let (status, said) = first.end()?;
     ensure!(
         status.success(),
@@ -130,7 +130,7 @@ async fn a_second_process_joins_and_leaves_under_load() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_paused_past_its_session_is_fenced() -> Result<()> {
     let world = World::start().await?;
-    produce(&world, "100000", "max")?;
+    produce(&world, "70000", "max")?;
     let warehouse = world.warehouse().await?;
     let paused = world.spawn(&stream(&[]))?;
     world.read_at_least(&warehouse, 10_000).await?;
@@ -139,7 +139,7 @@ async fn a_process_paused_past_its_session_is_fenced() -> Result<()> {
     let heir = world.spawn(&stream(&[]))?;
     // the group gives the partitions away once the session of the paused process has expired
     world
-        .read_at_least(&warehouse, (after + 30_000).min(100_000))
+        .read_at_least(&warehouse, (after + 30_000).min(70_000))
         .await?;
     let (tables, snapshots) = state(&warehouse).await?;
     paused.signal(Signal::CONT)?;
@@ -152,7 +152,7 @@ async fn a_process_paused_past_its_session_is_fenced() -> Result<()> {
         state(&warehouse).await? >= (tables, snapshots),
         "tables and lake never go back"
     );
-    world.read_at_least(&warehouse, 100_000).await?;
+    world.read_at_least(&warehouse, 70_000).await?;
     heir.end()?;
     paused.end()?;
     each_once(&world, &warehouse).await
@@ -168,11 +168,11 @@ async fn state(warehouse: &Client) -> Result<(i64, i64)> {
     Ok((row.get(0), row.get(1)))
 }
 
-/// The run reads all 100,000 records, ends in order, and has loaded each once.
+/// The run reads all 60,000 records, ends in order, and has loaded each once.
 async fn all_is_read_once(world: &World, run: Running) -> Result<()> {
     let warehouse = world.warehouse().await?;
     world
-        .read_at_least(&warehouse, 100_000)
+        .read_at_least(&warehouse, 60_000)
         .await
         .with_context(|| run.said().unwrap_or_default())?;
     let (status, said) = run.end()?;
@@ -187,7 +187,7 @@ async fn kafka_dies_and_comes_back_under_load() -> Result<()> {
         eprintln!("skipped: this Kafka runs elsewhere");
         return Ok(());
     }
-    produce(&world, "100000", "max")?;
+    produce(&world, "60000", "max")?;
     let warehouse = world.warehouse().await?;
     let run = world.spawn(&stream(&[]))?;
     world.read_at_least(&warehouse, 20_000).await?;
@@ -203,7 +203,7 @@ async fn postgres_dies_and_comes_back_under_load() -> Result<()> {
         eprintln!("skipped: this Postgres runs elsewhere");
         return Ok(());
     }
-    produce(&world, "100000", "max")?;
+    produce(&world, "60000", "max")?;
     let warehouse = world.warehouse().await?;
     let run = world.spawn(&stream(&[]))?;
     world.read_at_least(&warehouse, 20_000).await?;
