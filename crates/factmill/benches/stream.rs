@@ -33,6 +33,9 @@ struct Arguments {
     /// The binary to measure, another one than the one just built
     #[arg(long, default_value = env!("CARGO_BIN_EXE_factmill"))]
     binary: PathBuf,
+    /// Override a key of the job file, such as trigger.max_bytes=24MiB
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
@@ -44,7 +47,8 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let world = World::start(arguments.binary).await?;
+    let mut world = World::start(arguments.binary).await?;
+    world.settings = arguments.settings;
     let mut report = Report::of(arguments.events);
 
     progress("throughput: producing the events");

@@ -26,6 +26,8 @@ pub(crate) struct World {
     pub(crate) kafka: Kafka,
     postgres: Postgres,
     binary: PathBuf,
+    /// Keys of the job file to override, as `--set` takes them.
+    pub(crate) settings: Vec<String>,
 }
 
 /// What one measurement has to itself.
@@ -46,6 +48,7 @@ impl World {
             kafka,
             postgres,
             binary,
+            settings: Vec::new(),
         })
     }
 
@@ -89,6 +92,7 @@ impl World {
         let mut command = self.command(place.folder.path());
         command
             .args(["stream", "banking", "--set", "raw_store.enabled=false"])
+            .args(self.settings.iter().flat_map(|setting| ["--set", setting]))
             .args(arguments)
             .env("DATABASE_URL", place.database.url())
             .env("LAKE_PATH", place.folder.path().join("lake"));
