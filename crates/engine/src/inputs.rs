@@ -12,7 +12,6 @@ use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBu
 use factmill_core::position::SourceName;
 use factmill_core::source_schema::{SourceSchema, provenance};
 use factmill_core::table::{DELETED_COLUMN, ORDER_COLUMN};
-use factmill_core::table_reader::Relations;
 use factmill_project::ProjectSource;
 
 use crate::error::{ModelError, Work};
@@ -20,15 +19,15 @@ use crate::functions::record_order;
 use crate::lake::LakeSnapshot;
 use crate::placeholder::{Relation, bind, relations};
 use crate::reading::ReaderTable;
-use crate::reference;
+use crate::reference::{self, Databases};
 
 /// Where rows come from.
 #[derive(Debug, Clone)]
 pub struct Inputs {
     /// The sources; `None` where a run reads none.
     pub lake: Option<LakeSnapshot>,
-    /// The tables of models.
-    pub warehouse: Arc<dyn Relations>,
+    /// The tables of models, and those that somebody else keeps.
+    pub databases: Databases,
 }
 
 impl Inputs {
@@ -64,8 +63,8 @@ impl Inputs {
     ) -> Result<Arc<dyn TableProvider>> {
         match relation {
             Relation::Table(name) => {
-                let reader = self
-                    .warehouse
+                let warehouse = &self.databases.warehouse;
+                let reader = warehouse
                     .table(name)
                     .await
                     .map_err(crate::reading::external)?;
@@ -77,7 +76,7 @@ impl Inputs {
                 Ok(Arc::new(ReaderTable(reader)))
             }
             Relation::Reference(name) => {
-                reference::table(declared(contracts, name)?, self.warehouse.as_ref()).await
+                reference::table(declared(contracts, name)?, &self.databases).await
             }
             Relation::Source(name) | Relation::Records(name) => {
                 let contract = declared(contracts, name)?;

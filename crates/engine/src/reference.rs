@@ -1,6 +1,7 @@
 //! Sources that are tables of Postgres: kept by somebody else, read as they are when a model is
 //! computed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
@@ -19,19 +20,63 @@ use crate::columns::keeps_every_value;
 use crate::diagnose::nearest;
 use crate::reading::{ReaderTable, external};
 
+/// The databases whose tables models read.
+#[derive(Debug, Clone)]
+pub struct Databases {
+    /// The warehouse's own, which has the tables of models too.
+    pub warehouse: Arc<dyn Relations>,
+    /// Others that references are kept in, by the names that the profile gives them.
+    pub others: BTreeMap<String, Arc<dyn Relations>>,
+}
+
+impl Databases {
+    /// The warehouse's own and no other.
+    pub fn only(warehouse: Arc<dyn Relations>) -> Self {
+        Self {
+            warehouse,
+            others: BTreeMap::new(),
+        }
+    }
+
+    /// The one that a reference is kept in.
+    fn of(&self, source: &ProjectSource, reference: &Reference) -> FoundDatabase<'_> {
+        let Some(name) = &reference.database else {
+            return Ok(self.warehouse.as_ref());
+        };
+        let other = self.others.get(name).map(AsRef::as_ref);
+        other.ok_or_else(|| {
+            let message = format!(
+                "source {} is kept in database `{name}`, which the profile does not have",
+                source.name
+            );
+            Diagnostic::at(source.location.clone(), message)
+                .help("declare it under `databases` of the profile")
+        })
+    }
+}
+
+type FoundDatabase<'a> = std::result::Result<&'a dyn Relations, Diagnostic>;
+
 /// Holds the declared columns of references to those of their tables.
 ///
 /// # Errors
-/// The inner one: everything that does not fit, each at the source's declaration. The outer one: the
+/// The inner one: everything that does not fit, each at the source's declaration. The outer one: a
 /// database could not be asked.
 pub async fn check(
     references: impl Iterator<Item = &ProjectSource>,
-    database: &dyn Relations,
+    databases: &Databases,
 ) -> std::result::Result<std::result::Result<(), Diagnostics>, BoxedError> {
     let mut wrong = Vec::new();
     for source in references {
         let Some(reference) = &source.reference else {
             continue;
+        };
+        let database = match databases.of(source, reference) {
+            Ok(database) => database,
+            Err(unknown) => {
+                wrong.push(unknown);
+                continue;
+            }
         };
         match database.table(&reference.table).await? {
             Some(reader) => wrong.extend(differences(source, reference, reader.as_ref())),
@@ -44,13 +89,14 @@ pub async fn check(
 /// The table of a reference under its declaration: the declared columns with their declared types.
 pub(crate) async fn table(
     source: &ProjectSource,
-    database: &dyn Relations,
+    databases: &Databases,
 ) -> Result<Arc<dyn TableProvider>> {
     let Some(reference) = &source.reference else {
         let message = format!("source {} is no table of Postgres", source.name);
         return Err(DataFusionError::Internal(message));
     };
     let unfit = |wrong: Diagnostic| external(boxed(Unfit(wrong)));
+    let database = databases.of(source, reference).map_err(unfit)?;
     let reader = database.table(&reference.table).await.map_err(external)?;
     let reader = reader.ok_or_else(|| unfit(missing(source, reference)))?;
     if let Some(wrong) = differences(source, reference, reader.as_ref())
@@ -89,8 +135,12 @@ impl Classified for Unfit {
 }
 
 fn missing(source: &ProjectSource, reference: &Reference) -> Diagnostic {
+    let place = match &reference.database {
+        None => "the warehouse".to_owned(),
+        Some(name) => format!("database `{name}`"),
+    };
     let message = format!(
-        "source {} is table {}, which is not in the warehouse",
+        "source {} is table {}, which is not in {place}",
         source.name, reference.table
     );
     Diagnostic::at(source.location.clone(), message)

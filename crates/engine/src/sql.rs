@@ -91,7 +91,7 @@ impl SqlSession {
         let sources = Sources {
             lake: inputs.lake.as_ref().map(|lake| lake.catalog()),
             references: references.cloned().collect(),
-            database: Arc::clone(&inputs.warehouse),
+            databases: inputs.databases.clone(),
         };
         state
             .catalog_list()

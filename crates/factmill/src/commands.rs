@@ -13,8 +13,6 @@ mod serve;
 mod sql;
 mod stream;
 
-use std::sync::Arc;
-
 use factmill_connect::sink::lake::Lake;
 use factmill_connect::sink::postgres::Warehouse;
 use factmill_core::error::ExitCode;
@@ -23,6 +21,7 @@ use factmill_engine::Inputs;
 use crate::cli::Command;
 use crate::config::Connections;
 use crate::context::Context;
+use crate::databases::Databases;
 use crate::failure::{self, Failure};
 use crate::lake_reader;
 
@@ -88,6 +87,6 @@ async fn reading(connections: &Connections) -> anyhow::Result<Inputs> {
         .map_err(Failure::classified)?;
     Ok(Inputs {
         lake: Some(lake.newest().await.map_err(Failure::classified)?),
-        warehouse: Arc::new(warehouse),
+        databases: Databases::new(warehouse, connections.database_configs()).relations(),
     })
 }

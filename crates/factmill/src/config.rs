@@ -7,12 +7,13 @@ mod environment;
 mod file;
 mod secret;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use factmill_core::diagnostic::{Diagnostic, Diagnostics};
 use factmill_project::job::Origin;
 use factmill_project::yaml::{self, Loaded, Variables};
-use factmill_project::{Job, nearest};
+use factmill_project::{Dependency, Job, Model, Project, ProjectSource, nearest};
 
 pub(crate) use connections::{Connections, Kafka, Lake, Mongo, SchemaRegistry, Warehouse};
 pub(crate) use environment::Environment;
@@ -28,7 +29,7 @@ pub(crate) const FILE: &str = "factmill.yml";
 const EMBEDDED_DIRECTORY: &str = ".factmill";
 
 /// Which connections a command uses; only these need their variables.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
     /// Brokers.
     pub(crate) kafka: bool,
@@ -40,6 +41,8 @@ pub(crate) struct Needs {
     pub(crate) warehouse: bool,
     /// The lake's files.
     pub(crate) lake: bool,
+    /// Databases of Postgres whose tables models read, by name.
+    pub(crate) databases: BTreeSet<String>,
 }
 
 impl Needs {
@@ -50,6 +53,7 @@ impl Needs {
         schema_registry: false,
         warehouse: true,
         lake: true,
+        databases: BTreeSet::new(),
     };
 
     /// Everything that streaming these jobs takes.
@@ -64,13 +68,37 @@ impl Needs {
         }
     }
 
-    fn has(self, connection: &str) -> bool {
+    /// The same, and the databases that tables of these sources are kept in.
+    pub(crate) fn and_databases<'a>(
+        mut self,
+        sources: impl IntoIterator<Item = &'a ProjectSource>,
+    ) -> Self {
+        let references = sources
+            .into_iter()
+            .filter_map(|source| source.reference.as_ref());
+        let databases = references.filter_map(|reference| reference.database.clone());
+        self.databases.extend(databases);
+        self
+    }
+
+    /// The same, and the databases that these models read.
+    pub(crate) fn and_databases_of(self, project: &Project, models: &[Model]) -> Self {
+        let read = models.iter().flat_map(|model| &model.depends_on);
+        let sources = read.filter_map(|read| match read {
+            Dependency::Source(source) => project.source(source),
+            Dependency::Model(_) | Dependency::Seed(_) => None,
+        });
+        self.and_databases(sources)
+    }
+
+    fn has(&self, connection: &str) -> bool {
         match connection {
             "kafka" => self.kafka,
             "mongo" => self.mongo,
             "schema_registry" => self.schema_registry,
             "warehouse" => self.warehouse,
             "lake" => self.lake,
+            "databases" => !self.databases.is_empty(),
             _ => true,
         }
     }
@@ -80,7 +108,11 @@ impl Needs {
 #[derive(Debug, Clone)]
 pub(crate) enum Profile {
     /// Private servers in this folder.
-    Embedded(PathBuf),
+    Embedded {
+        directory: PathBuf,
+        /// What is elsewhere although the servers are private.
+        databases: BTreeMap<String, Warehouse>,
+    },
     /// Servers that run already.
     Servers(Box<Connections>),
 }
@@ -95,12 +127,15 @@ impl Profile {
     pub(crate) fn load(
         directory: &Path,
         name: &str,
-        needs: Needs,
+        needs: &Needs,
         environment: &Environment,
     ) -> Result<Self, Diagnostics> {
         let path = directory.join(FILE);
         if !path.exists() && name == EMBEDDED {
-            return Ok(Self::Embedded(directory.join(EMBEDDED_DIRECTORY)));
+            return Ok(Self::Embedded {
+                directory: directory.join(EMBEDDED_DIRECTORY),
+                databases: BTreeMap::new(),
+            });
         }
         let text = std::fs::read_to_string(&path).map_err(|error| {
             Diagnostic::bare(format!("cannot read {}: {error}", path.display())).help(format!(
@@ -110,6 +145,7 @@ impl Profile {
         let needed = |path: &[&str]| match path {
             ["profiles", profile] => *profile == name,
             ["profiles", _, connection] => needs.has(connection),
+            ["profiles", _, "databases", database] => needs.databases.contains(*database),
             _ => true,
         };
         let variables = Variables::new(environment.all()).where_needed(&needed);
@@ -121,7 +157,7 @@ impl Profile {
         mut loaded: Loaded<FactmillFile>,
         directory: &Path,
         name: &str,
-        needs: Needs,
+        needs: &Needs,
     ) -> Result<Self, Diagnostics> {
         let Some(profile) = loaded.value.profiles.remove(name) else {
             let profiles = loaded.node.get("profiles");
@@ -146,7 +182,7 @@ impl Profile {
                     .get("profiles")
                     .and_then(|profiles| profiles.get(name));
                 for entry in entries.map(yaml::Node::entries).unwrap_or_default() {
-                    if entry.key != "embedded" {
+                    if !["embedded", "databases"].contains(&entry.key.as_str()) {
                         found.push(
                             Diagnostic::at(
                                 entry.key_location.clone(),
@@ -160,7 +196,14 @@ impl Profile {
                     .directory
                     .as_deref()
                     .unwrap_or(Path::new(EMBEDDED_DIRECTORY));
-                Diagnostics::finish(found, Self::Embedded(directory.join(inside)))
+                let private = directory.join(inside);
+                let databases =
+                    connections::databases(profile.databases, &loaded, directory, name, needs)?;
+                let embedded = Self::Embedded {
+                    directory: private,
+                    databases,
+                };
+                Diagnostics::finish(found, embedded)
             }
         }
     }

@@ -8,6 +8,7 @@ mod cli;
 mod commands;
 mod config;
 mod context;
+mod databases;
 mod embedded;
 mod failure;
 mod lake_reader;

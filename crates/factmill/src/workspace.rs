@@ -1,5 +1,6 @@
 //! The project's folder with its environment: what files and flags together say a command works on.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use factmill_core::diagnostic::{Diagnostic, Diagnostics};
@@ -8,7 +9,7 @@ use factmill_core::error::ErrorKind;
 use factmill_project::{Job, LoadOptions, Project, Target};
 
 use crate::cli::{EMBEDDED, Setting};
-use crate::config::{Connections, Environment, Needs, Profile};
+use crate::config::{Connections, Environment, Needs, Profile, Warehouse};
 use crate::context::Context;
 use crate::embedded::{Access, EmbeddedError};
 use crate::failure::{Failure, chain};
@@ -185,7 +186,7 @@ impl Workspace {
     /// # Errors
     /// Everything that is wrong in `factmill.yml`, at once.
     pub(crate) fn profile(&self, needs: Needs) -> Result<Profile, Diagnostics> {
-        Profile::load(&self.directory, &self.profile, needs, &self.environment)
+        Profile::load(&self.directory, &self.profile, &needs, &self.environment)
     }
 
     /// The profile's name.
@@ -236,11 +237,14 @@ impl Workspace {
     ) -> anyhow::Result<ServersInUse> {
         Ok(match self.profile(needs)? {
             Profile::Servers(connections) => ServersInUse::Running(connections),
-            Profile::Embedded(directory) => {
+            Profile::Embedded {
+                directory,
+                databases,
+            } => {
                 let access = Access::open(&directory, command)
                     .await
                     .map_err(embedded_failure)?;
-                ServersInUse::Private(access)
+                ServersInUse::Private { access, databases }
             }
         })
     }
@@ -251,8 +255,11 @@ impl Workspace {
 pub(crate) enum ServersInUse {
     /// They run by themselves.
     Running(Box<Connections>),
-    /// They belong to the embedded profile.
-    Private(Access),
+    /// They belong to the embedded profile, but for these databases.
+    Private {
+        access: Access,
+        databases: BTreeMap<String, Warehouse>,
+    },
 }
 
 impl ServersInUse {
@@ -260,7 +267,10 @@ impl ServersInUse {
     pub(crate) fn connections(&self) -> Connections {
         match self {
             Self::Running(connections) => (**connections).clone(),
-            Self::Private(access) => access.connections(),
+            Self::Private { access, databases } => Connections {
+                databases: databases.clone(),
+                ..access.connections()
+            },
         }
     }
 
@@ -271,7 +281,7 @@ impl ServersInUse {
     pub(crate) async fn close(self) -> anyhow::Result<()> {
         match self {
             Self::Running(_) => Ok(()),
-            Self::Private(access) => Ok(access.close().await.map_err(embedded_failure)?),
+            Self::Private { access, .. } => Ok(access.close().await.map_err(embedded_failure)?),
         }
     }
 }

@@ -30,9 +30,11 @@ pub struct ProjectSource {
     pub reference: Option<Reference>,
 }
 
-/// A table of the warehouse's database that models read as it is.
+/// A table of Postgres that models read as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
+    /// The database by its name in the profile; `None`: the warehouse's own.
+    pub database: Option<String>,
     /// The table or view.
     pub table: TableName,
     /// How often a stream looks whether it changed.

@@ -27,6 +27,7 @@ use super::BatchPlan;
 use crate::fixture::{Event, banking_models, project, rows, source_name};
 use crate::inputs::Inputs;
 use crate::lake::LakeSnapshot;
+use crate::reference::Databases;
 use crate::session::Memory;
 use crate::stream::StreamPlan;
 
@@ -181,7 +182,7 @@ async fn stream_equals_batch(events: &[Event], epochs: &[usize]) {
     for (index, table) in batch.tables().iter().enumerate() {
         let inputs = Inputs {
             lake: Some(lake(events)),
-            warehouse: Arc::new(loaded.clone()),
+            databases: Databases::only(Arc::new(loaded.clone())),
         };
         let computed: Vec<_> = batch
             .run(index, &inputs)
@@ -280,7 +281,7 @@ async fn a_batch_reads_sources_that_hold_nothing_yet() {
     let mut loaded = Loaded::default();
     let inputs = |loaded: &Loaded| Inputs {
         lake: Some(LakeSnapshot::of(Arc::new(MemoryCatalogProvider::new()))),
-        warehouse: Arc::new(loaded.clone()),
+        databases: Databases::only(Arc::new(loaded.clone())),
     };
     for index in 0..facts {
         let rows = batch.run(index, &inputs(&loaded)).await.unwrap();
@@ -308,7 +309,7 @@ async fn a_table_that_was_not_loaded_is_named() {
         .unwrap();
     let inputs = Inputs {
         lake: None,
-        warehouse: Arc::new(Loaded::default()),
+        databases: Databases::only(Arc::new(Loaded::default())),
     };
     let message = batch.run(totals, &inputs).await.unwrap_err().to_string();
     assert!(

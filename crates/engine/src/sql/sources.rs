@@ -6,17 +6,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::Result;
-use factmill_core::table_reader::Relations;
 use factmill_project::ProjectSource;
 
-use crate::reference;
+use crate::reference::{self, Databases};
 
 /// The lake's catalog, with the references of a project in it.
 #[derive(Debug)]
 pub(super) struct Sources {
     pub(super) lake: Option<Arc<dyn CatalogProvider>>,
     pub(super) references: Arc<[ProjectSource]>,
-    pub(super) database: Arc<dyn Relations>,
+    pub(super) databases: Databases,
 }
 
 impl Sources {
@@ -42,7 +41,7 @@ impl CatalogProvider for Sources {
             name: name.to_owned(),
             in_lake,
             references: Arc::clone(&self.references),
-            database: Arc::clone(&self.database),
+            databases: self.databases.clone(),
         }))
     }
 }
@@ -53,7 +52,7 @@ struct Group {
     name: String,
     in_lake: Option<Arc<dyn SchemaProvider>>,
     references: Arc<[ProjectSource]>,
-    database: Arc<dyn Relations>,
+    databases: Databases,
 }
 
 impl Group {
@@ -74,9 +73,7 @@ impl SchemaProvider for Group {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         if let Some(source) = self.of_group().find(|source| source.name.table() == name) {
-            return reference::table(source, self.database.as_ref())
-                .await
-                .map(Some);
+            return reference::table(source, &self.databases).await.map(Some);
         }
         match &self.in_lake {
             Some(lake) => lake.table(name).await,

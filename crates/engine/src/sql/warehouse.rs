@@ -41,7 +41,12 @@ impl WarehouseCatalog {
         inputs: Inputs,
         memory: &Memory,
     ) -> Result<Self, SqlError> {
-        let in_warehouse = inputs.warehouse.list().await.map_err(SqlError::Warehouse)?;
+        let in_warehouse = inputs
+            .databases
+            .warehouse
+            .list()
+            .await
+            .map_err(SqlError::Warehouse)?;
         let state = session::state(memory, 1, &project.dir)
             .map_err(|error| SqlError::Engine(error.into()))?;
         let (graph, _) = Graph::plan(project, models, state).await;
@@ -82,7 +87,13 @@ impl Tables {
 
     async fn table(&self, name: &TableName) -> Result<Option<Arc<dyn TableProvider>>> {
         if self.in_warehouse.contains(name) {
-            let reader = self.inputs.warehouse.table(name).await.map_err(external)?;
+            let reader = self
+                .inputs
+                .databases
+                .warehouse
+                .table(name)
+                .await
+                .map_err(external)?;
             return Ok(reader.map(|reader| Arc::new(ReaderTable(reader)) as _));
         }
         if let Some(plan) = self.views.get(name) {

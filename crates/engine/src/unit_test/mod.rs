@@ -43,6 +43,7 @@ use crate::inputs::Inputs;
 use crate::lake::LakeSnapshot;
 use crate::lineage::origin_of;
 use crate::placeholder::{Placeholder, Relation};
+use crate::reference::Databases;
 use crate::seed::SeedRows;
 use crate::session::{self, Memory};
 
@@ -275,7 +276,7 @@ impl Stage {
         let plan = BatchPlan::of(self.graph, self.sources)?;
         let inputs = Inputs {
             lake: Some(LakeSnapshot::of(self.lake)),
-            warehouse: Arc::new(NoTables),
+            databases: Databases::only(Arc::new(NoTables)),
         };
         let rows = plan.run(0, &inputs).await?;
         let schema = Arc::clone(&rows.schema);

@@ -1,5 +1,6 @@
 //! `doctor`: checks every connection, right and setting, and says how to mend it.
 
+mod databases;
 mod kafka;
 mod lake;
 mod mongo;
@@ -31,7 +32,7 @@ pub(super) async fn run(arguments: &DoctorArgs, context: &Context) -> anyhow::Re
     };
     let needs = Needs {
         kafka: true,
-        ..Needs::of(&jobs)
+        ..Needs::of(&jobs).and_databases(&project.sources)
     };
     let mut checks = Vec::new();
     let mut project_report = Report::of("project");
@@ -49,14 +50,20 @@ pub(super) async fn run(arguments: &DoctorArgs, context: &Context) -> anyhow::Re
         Profile::Servers(connections) => {
             checks.extend(examine(&connections, &workspace, &project, &jobs).await)
         }
-        Profile::Embedded(directory) => {
+        Profile::Embedded {
+            directory,
+            databases,
+        } => {
             let mut report = Report::of("embedded");
             match Access::open(&directory, "factmill doctor").await {
                 Ok(access) => {
                     report.ok("postgres", embedded::place(&access));
                     checks.extend(report.into_checks());
-                    checks
-                        .extend(examine(&access.connections(), &workspace, &project, &jobs).await);
+                    let connections = Connections {
+                        databases,
+                        ..access.connections()
+                    };
+                    checks.extend(examine(&connections, &workspace, &project, &jobs).await);
                     access.close().await?;
                 }
                 Err(error) => {
@@ -115,9 +122,11 @@ async fn examine(
             None => Vec::new(),
         }
     };
-    let (kafka, mongo, registry, warehouse, lake) =
-        tokio::join!(kafka, mongo, registry, warehouse, lake);
+    let databases = databases::examine(&connections.databases, &project.sources);
+    let (kafka, mongo, registry, warehouse, lake, databases) =
+        tokio::join!(kafka, mongo, registry, warehouse, lake, databases);
     let mut checks = [kafka, mongo, registry, warehouse, lake].concat();
+    checks.extend(databases.into_checks());
     for job in jobs {
         let reader = workspace.reader(&job.name);
         let settings = connections.warehouse.as_ref();

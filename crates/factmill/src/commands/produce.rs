@@ -199,7 +199,7 @@ pub(super) async fn brokers(workspace: &Workspace) -> anyhow::Result<Kafka> {
     };
     let found = match workspace.profile(needs)? {
         Profile::Servers(connections) => connections.kafka,
-        Profile::Embedded(directory) => running_broker(&directory)
+        Profile::Embedded { directory, .. } => running_broker(&directory)
             .await
             .map_err(|error| embedded_failure(error.into()))?,
     };

@@ -44,7 +44,8 @@ pub(super) async fn run(arguments: &RunArgs, context: &Context) -> anyhow::Resul
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let plan = BatchPlan::compile(&project, &models, &Memory::batch(), cores).await?;
     let writers = writers(&project, &workspace)?;
-    let servers = workspace.servers(Needs::DATA, "factmill run").await?;
+    let needs = Needs::DATA.and_databases_of(&project, &models);
+    let servers = workspace.servers(needs, "factmill run").await?;
     let built = async {
         let connections = servers.connections();
         let mut inputs = reading(&connections).await?;

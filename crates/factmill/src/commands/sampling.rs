@@ -92,7 +92,7 @@ pub(super) async fn sample(
 async fn connections(workspace: &Workspace, needs: Needs) -> anyhow::Result<Connections> {
     match workspace.profile(needs)? {
         Profile::Servers(connections) => Ok(*connections),
-        Profile::Embedded(directory) => {
+        Profile::Embedded { directory, .. } => {
             let running = embedded::running(&directory).await;
             let running = running.map_err(|error| Failure::usage(chain(&error)))?;
             Ok(running.unwrap_or_default())

@@ -32,7 +32,8 @@ pub(super) async fn run(arguments: &SqlArgs, context: &Context) -> anyhow::Resul
     let query = query(arguments)?;
     let project = workspace.project()?;
     let query = query.map(|query| query.rendered(&project)).transpose()?;
-    let servers = workspace.servers(Needs::DATA, "factmill sql").await?;
+    let needs = Needs::DATA.and_databases(&project.sources);
+    let servers = workspace.servers(needs, "factmill sql").await?;
     let answered = async {
         let inputs = reading(&servers.connections()).await?;
         let session =

@@ -44,7 +44,11 @@ pub(super) async fn run(arguments: &StreamArgs, context: &Context) -> anyhow::Re
         workspace.choose_jobs(&arguments.jobs, arguments.all, &arguments.settings)?;
     let jobs = names.iter().map(|name| project.job(name));
     let jobs: Vec<&Job> = jobs.collect::<Result<_, _>>()?;
-    let profile = workspace.profile(Needs::of(&jobs))?;
+    let mut needs = Needs::of(&jobs);
+    for job in &jobs {
+        needs = needs.and_databases_of(&project, &project.job_models(job)?);
+    }
+    let profile = workspace.profile(needs)?;
     let shutdown = Shutdown::listen(&workspace.printer)?;
     let stop = shutdown.token().child_token();
     if let Some(duration) = arguments.duration {
@@ -73,7 +77,10 @@ pub(super) async fn run(arguments: &StreamArgs, context: &Context) -> anyhow::Re
             });
             run.epochs(&connections, jobs.collect()).await?;
         }
-        Profile::Embedded(directory) => private::run(&run, &directory).await?,
+        Profile::Embedded {
+            directory,
+            databases,
+        } => private::run(&run, &directory, databases).await?,
     }
     Ok(ExitCode::Done)
 }
@@ -188,6 +195,7 @@ impl Run<'_> {
             kafka: run.kafka,
             warehouse: warehouse.config(),
             warehouse_url: warehouse.url_with_tls(),
+            databases: connections.database_configs(),
             lake: lake
                 .location()
                 .map_err(|error| Failure::usage(crate::failure::chain(&error)))?,

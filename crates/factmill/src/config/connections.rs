@@ -25,6 +25,8 @@ pub(crate) struct Connections {
     pub(crate) schema_registry: Option<SchemaRegistry>,
     /// Postgres.
     pub(crate) warehouse: Option<Warehouse>,
+    /// Databases of Postgres whose tables models read, by name.
+    pub(crate) databases: BTreeMap<String, Warehouse>,
     /// The lake's files.
     pub(crate) lake: Option<Lake>,
 }
@@ -105,7 +107,7 @@ pub(super) fn resolve(
     loaded: &Loaded<FactmillFile>,
     directory: &Path,
     name: &str,
-    needs: Needs,
+    needs: &Needs,
 ) -> Result<Connections, Diagnostics> {
     let mut resolver = Resolver {
         loaded,
@@ -113,6 +115,7 @@ pub(super) fn resolve(
         name,
         found: Vec::new(),
     };
+    let databases = resolver.databases(profile.databases, needs);
     let connections = Connections {
         kafka: resolver.needed(needs.kafka, "kafka", profile.kafka, Resolver::kafka),
         mongo: resolver.needed(needs.mongo, "mongo", profile.mongo, Resolver::mongo),
@@ -126,11 +129,33 @@ pub(super) fn resolve(
             needs.warehouse,
             "warehouse",
             profile.warehouse,
-            Resolver::warehouse,
+            |resolver, file| resolver.postgres(&["warehouse"], file),
         ),
+        databases,
         lake: resolver.needed(needs.lake, "lake", profile.lake, Resolver::lake),
     };
     Diagnostics::finish(resolver.found, connections)
+}
+
+/// Resolves the databases that are needed, of a profile whose servers are private ones.
+///
+/// # Errors
+/// As [`resolve`].
+pub(super) fn databases(
+    files: BTreeMap<String, WarehouseFile>,
+    loaded: &Loaded<FactmillFile>,
+    directory: &Path,
+    name: &str,
+    needs: &Needs,
+) -> Result<BTreeMap<String, Warehouse>, Diagnostics> {
+    let mut resolver = Resolver {
+        loaded,
+        directory,
+        name,
+        found: Vec::new(),
+    };
+    let databases = resolver.databases(files, needs);
+    Diagnostics::finish(resolver.found, databases)
 }
 
 struct Resolver<'a> {
@@ -243,7 +268,7 @@ impl Resolver<'_> {
     }
 
     fn mongo(&mut self, file: MongoFile) -> Mongo {
-        let mut url = self.url("mongo", file.url, file.password, file.password_file);
+        let mut url = self.url(&["mongo"], file.url, file.password, file.password_file);
         if let Some(tls) = file.tls {
             let path = |path: PathBuf| self.directory.join(path).to_string_lossy().into_owned();
             let mut parameters = vec![("tls", "true".to_owned())];
@@ -313,13 +338,41 @@ impl Resolver<'_> {
         }
     }
 
-    fn warehouse(&mut self, file: WarehouseFile) -> Warehouse {
+    fn databases(
+        &mut self,
+        mut files: BTreeMap<String, WarehouseFile>,
+        needs: &Needs,
+    ) -> BTreeMap<String, Warehouse> {
+        let mut databases = BTreeMap::new();
+        for name in &needs.databases {
+            match files.remove(name) {
+                Some(file) => {
+                    let database = self.postgres(&["databases", name], file);
+                    databases.insert(name.clone(), database);
+                }
+                None => {
+                    let place = self.loaded.key_location(&["profiles", self.name]);
+                    let message = format!(
+                        "profile `{}` has no database `{name}`, whose tables models read",
+                        self.name
+                    );
+                    let help = format!(
+                        "add `databases: {{ {name}: {{ url: \"postgres://user@host/database\" }} }}`"
+                    );
+                    self.found.push(Diagnostic::at(place, message).help(help));
+                }
+            }
+        }
+        databases
+    }
+
+    fn postgres(&mut self, path: &[&str], file: WarehouseFile) -> Warehouse {
         let (tls_mode, ca_file) = match file.tls {
             Some(tls) => (Some(tls.mode.unwrap_or(TlsMode::VerifyFull)), tls.ca_file),
             None => (None, None),
         };
         Warehouse {
-            url: self.url("warehouse", file.url, file.password, file.password_file),
+            url: self.url(path, file.url, file.password, file.password_file),
             tls_mode,
             ca_file: ca_file.map(|path| self.directory.join(path)),
             lock_timeout: file.lock_timeout.map(|period| period.duration()),
@@ -369,15 +422,15 @@ impl Resolver<'_> {
 
     fn url(
         &mut self,
-        connection: &str,
+        connection: &[&str],
         url: ConnectionUrl,
         password: Option<Secret>,
         file: Option<PathBuf>,
     ) -> ConnectionUrl {
-        match self.secret(&[connection], "password", password, file) {
+        match self.secret(connection, "password", password, file) {
             None => url,
             Some(password) => url.with_password(&password).unwrap_or_else(|reason| {
-                self.wrong(&[connection, "url"], reason);
+                self.wrong(&[connection, &["url"]].concat(), reason);
                 url
             }),
         }

@@ -1,5 +1,7 @@
 //! The settings in the words of the connectors.
 
+use std::collections::BTreeMap;
+
 use factmill_connect::registry::RegistryConfig;
 use factmill_connect::sink::lake::{LakeError, LakeLocation};
 use factmill_connect::sink::postgres::{
@@ -8,9 +10,19 @@ use factmill_connect::sink::postgres::{
 use factmill_connect::source::http;
 use factmill_connect::source::kafka::KafkaConfig;
 
-use super::connections::{Kafka, Lake, RegistryLogin, SchemaRegistry, Warehouse};
+use super::connections::{Connections, Kafka, Lake, RegistryLogin, SchemaRegistry, Warehouse};
 use super::file::TlsMode;
 use super::secret::ConnectionUrl;
+
+impl Connections {
+    /// The databases beside the warehouse, for [`factmill_connect::sink::postgres`].
+    pub(crate) fn database_configs(&self) -> BTreeMap<String, WarehouseConfig> {
+        let databases = self.databases.iter();
+        databases
+            .map(|(name, settings)| (name.clone(), settings.config()))
+            .collect()
+    }
+}
 
 impl Kafka {
     /// For [`factmill_connect::source::kafka`].

@@ -32,6 +32,10 @@ pub(super) struct ProfileFile {
     pub(super) schema_registry: Option<SchemaRegistryFile>,
     /// The Postgres that tables land in.
     pub(super) warehouse: Option<WarehouseFile>,
+    /// Databases of Postgres whose tables models read, by the names that sources call them by
+    /// (`config.meta.factmill.postgres.database`).
+    #[serde(default)]
+    pub(super) databases: BTreeMap<String, WarehouseFile>,
     /// Where the lake keeps its files.
     pub(super) lake: Option<LakeFile>,
 }

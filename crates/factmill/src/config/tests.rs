@@ -13,6 +13,7 @@ const ALL: Needs = Needs {
     schema_registry: true,
     warehouse: true,
     lake: true,
+    databases: BTreeSet::new(),
 };
 
 struct Folder(tempfile::TempDir);
@@ -31,7 +32,7 @@ impl Folder {
     fn load(
         &self,
         profile: &str,
-        needs: Needs,
+        needs: &Needs,
         variables: &[(&str, &str)],
     ) -> Result<Profile, Diagnostics> {
         let process = variables
@@ -41,14 +42,14 @@ impl Folder {
         Profile::load(self.0.path(), profile, needs, &environment)
     }
 
-    fn connections(&self, needs: Needs) -> Connections {
+    fn connections(&self, needs: &Needs) -> Connections {
         match self.load("local", needs, &[]).unwrap() {
             Profile::Servers(connections) => *connections,
-            Profile::Embedded(directory) => panic!("embedded in {}", directory.display()),
+            Profile::Embedded { directory, .. } => panic!("embedded in {}", directory.display()),
         }
     }
 
-    fn refused(&self, profile: &str, needs: Needs) -> String {
+    fn refused(&self, profile: &str, needs: &Needs) -> String {
         self.load(profile, needs, &[]).unwrap_err().to_string()
     }
 }
@@ -59,13 +60,14 @@ const SHIPPED: &str = include_str!("../../../../factmill.yml");
 fn without_a_file_there_is_the_embedded_profile_only() {
     let folder = Folder(tempfile::tempdir().unwrap());
     let variables = [("DATABASE_URL", "postgres://elsewhere/db")];
-    let Profile::Embedded(directory) = folder.load(EMBEDDED, ALL, &variables).unwrap() else {
+    let Profile::Embedded { directory, .. } = folder.load(EMBEDDED, &ALL, &variables).unwrap()
+    else {
         panic!("nothing but the profile leaves embedded");
     };
     assert!(directory.ends_with(".factmill"));
     assert!(
         folder
-            .refused("local", ALL)
+            .refused("local", &ALL)
             .contains("profile `local` needs a factmill.yml")
     );
 }
@@ -74,10 +76,10 @@ fn without_a_file_there_is_the_embedded_profile_only() {
 fn the_shipped_file_is_embedded_unless_asked_and_then_names_what_is_missing() {
     let folder = Folder::with(SHIPPED);
     assert!(matches!(
-        folder.load(EMBEDDED, ALL, &[]).unwrap(),
-        Profile::Embedded(_)
+        folder.load(EMBEDDED, &ALL, &[]).unwrap(),
+        Profile::Embedded { .. }
     ));
-    let refused = folder.refused("local", ALL);
+    let refused = folder.refused("local", &ALL);
     assert!(refused.contains("`MONGO_URL` is not set"), "{refused}");
     assert!(refused.contains("`DATABASE_URL` is not set"), "{refused}");
     let registry = "`SCHEMA_REGISTRY_URL` is not set";
@@ -88,7 +90,7 @@ fn the_shipped_file_is_embedded_unless_asked_and_then_names_what_is_missing() {
         schema_registry: false,
         ..ALL
     };
-    let Profile::Servers(connections) = folder.load("local", needs, &variables).unwrap() else {
+    let Profile::Servers(connections) = folder.load("local", &needs, &variables).unwrap() else {
         panic!("local has servers");
     };
     assert!(
@@ -108,7 +110,7 @@ fn everything_wrong_is_shown_at_once_with_place_and_nearest_name() {
         "profiles:\n  local:\n    kafka: { broker: x }\n    warehouse: { url: \"${DATABASE_URL}\", tls: { mode: verify_full } }\n  prod:\n    lakes: { path: x }\n",
     );
     folder.write(".env", "DATABASE_URI=postgres://x\n");
-    let refused = folder.refused("local", ALL);
+    let refused = folder.refused("local", &ALL);
     for line in [
         "factmill.yml:3:14: unknown key `broker`",
         "did you mean `brokers`?",
@@ -123,7 +125,7 @@ fn everything_wrong_is_shown_at_once_with_place_and_nearest_name() {
 
 #[test]
 fn a_wrong_profile_is_answered_with_the_nearest() {
-    let refused = Folder::with(SHIPPED).refused("locla", ALL);
+    let refused = Folder::with(SHIPPED).refused("locla", &ALL);
     assert!(
         refused.contains("no profile `locla`\n  help: did you mean `local`?"),
         "{refused}"
@@ -133,7 +135,7 @@ fn a_wrong_profile_is_answered_with_the_nearest() {
 #[test]
 fn a_connection_that_is_needed_and_not_there_is_named() {
     let folder = Folder::with("profiles:\n  local:\n    kafka: { brokers: x }\n");
-    let refused = folder.refused("local", ALL);
+    let refused = folder.refused("local", &ALL);
     for key in ["mongo", "schema_registry", "warehouse", "lake"] {
         let line =
             format!("factmill.yml:2:3: profile `local` has no `{key}`, which this command uses");
@@ -143,7 +145,7 @@ fn a_connection_that_is_needed_and_not_there_is_named() {
         folder
             .load(
                 "local",
-                Needs {
+                &Needs {
                     kafka: true,
                     ..Needs::default()
                 },
@@ -156,7 +158,7 @@ fn a_connection_that_is_needed_and_not_there_is_named() {
 #[test]
 fn embedded_and_servers_do_not_mix() {
     let folder = Folder::with("profiles:\n  x: { embedded: {}, kafka: { brokers: b } }\n");
-    let refused = folder.refused("x", ALL);
+    let refused = folder.refused("x", &ALL);
     assert!(
         refused.contains("factmill.yml:2:22: profile `x` is embedded and names `kafka` too"),
         "{refused}"
@@ -170,7 +172,7 @@ fn tls_and_sasl_become_settings_of_librdkafka_and_no_secret_is_shown() {
     );
     folder.write("pw", "hunter2\n");
     let kafka = folder
-        .connections(Needs {
+        .connections(&Needs {
             kafka: true,
             ..Needs::default()
         })
@@ -207,7 +209,7 @@ fn passwords_come_from_files_too_and_never_twice() {
         warehouse: true,
         ..Needs::default()
     };
-    let connections = folder.connections(needs);
+    let connections = folder.connections(&needs);
     assert_eq!(
         connections.mongo.unwrap().url.expose(),
         "mongodb://me:p%40ss@m/?replicaSet=rs0&tls=true&tlsCAFile=%2Fc%20a.pem"
@@ -223,7 +225,7 @@ fn passwords_come_from_files_too_and_never_twice() {
     let twice = Folder::with(
         "profiles:\n  local:\n    mongo: { url: \"mongodb://m\", password_file: none }\n    warehouse: { url: \"postgres://me@db/bank\", password: a, password_file: b }\n",
     );
-    let refused = twice.refused("local", needs);
+    let refused = twice.refused("local", &needs);
     assert!(
         refused.contains("cannot read ") && refused.contains("none"),
         "{refused}"
@@ -248,7 +250,7 @@ fn a_schema_registry_has_one_login_and_shows_none() {
         folder
     };
     let header = |settings: &str| {
-        let registry = with(settings).connections(needs).schema_registry.unwrap();
+        let registry = with(settings).connections(&needs).schema_registry.unwrap();
         let config = registry.config();
         let shown = format!("{registry:?} {config:?}");
         assert!(!shown.contains("hunter2"), "{shown}");
@@ -275,7 +277,7 @@ fn a_schema_registry_has_one_login_and_shows_none() {
     let wanted = Some("Bearer hunter2".to_owned());
     assert_eq!(header(&format!("{url}, token_file: pw")), wanted);
     let tls = with(&format!("{url}, tls: {{ ca_file: ca.pem }}"));
-    let registry = tls.connections(needs).schema_registry.unwrap();
+    let registry = tls.connections(&needs).schema_registry.unwrap();
     assert_eq!(registry.ca_file, Some(tls.0.path().join("ca.pem")));
 
     for (settings, wanted) in [
@@ -298,7 +300,7 @@ fn a_schema_registry_has_one_login_and_shows_none() {
             "keep one",
         ),
     ] {
-        let refused = with(settings).refused("local", needs);
+        let refused = with(settings).refused("local", &needs);
         assert!(refused.contains(wanted), "{wanted}\nin:\n{refused}");
         assert!(!refused.contains("hunter2"), "{refused}");
     }
@@ -311,14 +313,14 @@ fn the_lake_is_a_folder_or_a_bucket() {
         ..Needs::default()
     };
     let folder = Folder::with("profiles: { local: { lake: { path: data/lake } } }\n");
-    let Some(Lake::Folder(path)) = folder.connections(needs).lake else {
+    let Some(Lake::Folder(path)) = folder.connections(&needs).lake else {
         panic!("a folder");
     };
     assert_eq!(path, folder.0.path().join("data/lake"));
     let bucket = Folder::with(
         "profiles: { local: { lake: { path: \"s3://b/p\", s3: { endpoint: \"http://m\", secret_access_key: hunter2 } } } }\n",
     );
-    let Some(Lake::S3 { url, settings }) = bucket.connections(needs).lake else {
+    let Some(Lake::S3 { url, settings }) = bucket.connections(&needs).lake else {
         panic!("a bucket");
     };
     assert_eq!(url, "s3://b/p");
@@ -326,7 +328,7 @@ fn the_lake_is_a_folder_or_a_bucket() {
     assert!(!format!("{settings:?}").contains("hunter2"));
     assert!(
         Folder::with("profiles: { local: { lake: { path: \"gs://b\" } } }\n")
-            .refused("local", needs)
+            .refused("local", &needs)
             .contains("s3://")
     );
 }
@@ -344,4 +346,40 @@ fn the_schema_that_editors_use_is_current() {
         std::fs::read_to_string(&file).is_ok_and(|written| written == schema),
         "docs/schemas/factmill.schema.json is not what the types say: run `cargo xtask schema`"
     );
+}
+
+#[test]
+fn of_the_databases_only_those_are_looked_at_whose_tables_models_read() {
+    let both = "databases: { crm: { url: \"postgres://me@crm/db\", password_file: pw }, other: { url: \"${NOT_SET}\" } }";
+    let needs = Needs {
+        databases: ["crm".to_owned()].into(),
+        ..Needs::default()
+    };
+    for (servers, name) in [("", "local"), ("embedded: {}, ", "mine")] {
+        let folder = Folder::with(&format!("profiles:\n  {name}: {{ {servers}{both} }}\n"));
+        folder.write("pw", "hunter2\n");
+        let databases = match folder.load(name, &needs, &[]).unwrap() {
+            Profile::Servers(connections) => connections.databases,
+            Profile::Embedded { databases, .. } => databases,
+        };
+        assert_eq!(databases.keys().collect::<Vec<_>>(), ["crm"]);
+        assert_eq!(
+            databases["crm"].url.expose(),
+            "postgres://me:hunter2@crm/db"
+        );
+        assert!(!format!("{databases:?}").contains("hunter2"));
+        let none = folder.load(name, &Needs::default(), &[]).unwrap();
+        assert!(!format!("{none:?}").contains("crm"), "nobody asked");
+        let unknown = Needs {
+            databases: ["crn".to_owned()].into(),
+            ..Needs::default()
+        };
+        let refused = folder.refused(name, &unknown);
+        assert!(
+            refused.contains(&format!(
+                "factmill.yml:2:3: profile `{name}` has no database `crn`"
+            )),
+            "{refused}"
+        );
+    }
 }

@@ -283,7 +283,6 @@ fn connections(running: &Running, state: &State, folder: &Path) -> Connections {
         mongo: state.mongo.clone().map(|url| Mongo {
             url: ConnectionUrl::new(url),
         }),
-        schema_registry: None,
         warehouse: Some(Warehouse {
             url: ConnectionUrl::new(running.url(DATABASE)),
             tls_mode: Some(TlsMode::Disable),
@@ -293,6 +292,7 @@ fn connections(running: &Running, state: &State, folder: &Path) -> Connections {
             connect_timeout: None,
         }),
         lake: Some(Lake::Folder(folder.join("lake"))),
+        ..Connections::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a job file to a job that is ready to run: connections, migrations, plans, tables, sources.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use factmill_connect::decode::{DecoderError, DecoderOptions, decoder_with};
@@ -27,6 +27,7 @@ use super::rebuild::{self, Rebuilds};
 use super::sources::{Opening, Simulated, SourceError, dialect};
 use super::transform::Transformer;
 use crate::config::ConnectionUrl;
+use crate::databases::Databases;
 use crate::lake_reader;
 
 /// Everything a job is opened with.
@@ -42,6 +43,8 @@ pub(crate) struct StreamOptions<'a> {
     pub(crate) warehouse: WarehouseConfig,
     /// The warehouse's URL with its TLS settings, for the reader of the lake.
     pub(crate) warehouse_url: ConnectionUrl,
+    /// Databases whose tables models read, by name.
+    pub(crate) databases: BTreeMap<String, WarehouseConfig>,
     pub(crate) lake: LakeLocation,
     /// Where raw documents go; `None` leaves them out.
     pub(crate) mongo_url: Option<&'a str>,
@@ -153,7 +156,9 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
 
     let warehouse = Warehouse::connect(options.warehouse).await?;
     warehouse.migrate().await?;
-    let references = factmill_engine::reference::check(plan.references(), &warehouse);
+    let databases = Databases::new(warehouse.clone(), options.databases);
+    let relations = databases.relations();
+    let references = factmill_engine::reference::check(plan.references(), &relations);
     references.await.map_err(OpenError::Reference)??;
     let mut client = warehouse.client().await?;
     let lake = Lake::open(&client, options.lake)
@@ -229,7 +234,7 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
     let (latest, committed) = tokio::sync::watch::channel(None);
     let rebuilds = Rebuilds::new(
         plan.clone(),
-        warehouse.clone(),
+        databases,
         lake_reader,
         job.lake.schema.clone(),
         reader.clone(),

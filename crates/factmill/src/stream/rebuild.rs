@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use factmill_connect::sink::postgres::{Alone, Swap, Warehouse};
+use factmill_connect::sink::postgres::{Alone, Swap};
 use factmill_core::epoch::{Epoch, Reader};
 use factmill_core::error::{Action, backoff, policy};
 use factmill_core::position::SourceName;
@@ -22,6 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::StageLost;
 use super::observe::Observer;
 use super::references::References;
+use crate::databases::Databases;
 
 /// What a process of the job does alone, see [`Warehouse::try_alone`].
 const WORK: &str = "rebuilds";
@@ -75,7 +76,7 @@ impl Rebuilds {
     /// All of the plan's rebuilds, each due at once.
     pub(super) fn new(
         plan: Arc<StreamPlan>,
-        warehouse: Warehouse,
+        databases: Databases,
         lake: Lake,
         lake_schema: Option<String>,
         reader: Reader,
@@ -89,10 +90,10 @@ impl Rebuilds {
         Self {
             models: vec![scheduled; plan.rebuilds().len()],
             reads: references_read(&plan),
-            references: References::new(&plan, warehouse.clone()),
+            references: References::new(&plan, databases.clone()),
             builder: Builder {
                 plan,
-                warehouse,
+                databases,
                 lake,
                 lake_schema,
                 reader,
@@ -159,7 +160,7 @@ impl Rebuilds {
             tokio::select! {
                 () = sleep_until(due) => return Ok(()),
                 () = sleep_until(self.references.next_look()) => {
-                    self.references.look().await.map_err(boxed)?;
+                    self.references.look().await?;
                 }
                 changed = self.committed.changed() => {
                     if changed.is_err() {
@@ -238,7 +239,7 @@ impl Rebuilds {
 
     async fn rebuild_stale(&mut self, observer: &dyn Observer) -> Result<(), BoxedError> {
         let newest = *self.committed.borrow();
-        self.references.look_now().await.map_err(boxed)?;
+        self.references.look_now().await?;
         if !(0..self.models.len()).any(|index| self.is_stale(index, newest)) {
             return Ok(());
         }
@@ -286,7 +287,7 @@ async fn sleep_until(due: Option<Instant>) {
 #[derive(Clone)]
 struct Builder {
     plan: Arc<StreamPlan>,
-    warehouse: Warehouse,
+    databases: Databases,
     lake: Lake,
     /// Where the job keeps its sources in the lake, when not in schemas of their groups.
     lake_schema: Option<String>,
@@ -345,11 +346,12 @@ impl Builder {
         };
         let inputs = Inputs {
             lake,
-            warehouse: Arc::new(self.warehouse.clone()),
+            databases: self.databases.relations(),
         };
         let rows = self.plan.rebuild(rebuild, &inputs).await.map_err(boxed)?;
         let rows = rows.batches.map(|batch| batch.map_err(boxed)).boxed();
         let loaded = self
+            .databases
             .warehouse
             .load_shadow_and_swap(&self.reader, table, rows, Swap::Refresh)
             .await
@@ -358,12 +360,12 @@ impl Builder {
     }
 
     async fn try_alone(&self) -> Result<Option<Alone>, BoxedError> {
-        let alone = self.warehouse.try_alone(&self.reader, WORK).await;
+        let alone = self.databases.warehouse.try_alone(&self.reader, WORK).await;
         alone.map_err(boxed)
     }
 
     async fn alone(&self) -> Result<Alone, BoxedError> {
-        let alone = self.warehouse.alone(&self.reader, WORK).await;
+        let alone = self.databases.warehouse.alone(&self.reader, WORK).await;
         alone.map_err(boxed)
     }
 }

@@ -1,15 +1,17 @@
 //! References: tables of Postgres that rebuilt tables read and somebody else keeps, looked at for
 //! changes.
 
-use factmill_connect::sink::postgres::{Warehouse, WarehouseError};
 use factmill_core::position::SourceName;
+use factmill_core::source::BoxedError;
 use factmill_engine::StreamPlan;
 use factmill_project::Reference;
 use tokio::time::Instant;
 
+use crate::databases::Databases;
+
 /// The references of a job.
 pub(super) struct References {
-    warehouse: Warehouse,
+    databases: Databases,
     watched: Vec<Watched>,
 }
 
@@ -25,7 +27,7 @@ struct Watched {
 
 impl References {
     /// All that the plan's rebuilds read, each to be looked at at once.
-    pub(super) fn new(plan: &StreamPlan, warehouse: Warehouse) -> Self {
+    pub(super) fn new(plan: &StreamPlan, databases: Databases) -> Self {
         let watched = plan.references().filter_map(|source| {
             Some(Watched {
                 source: source.name.clone(),
@@ -37,7 +39,7 @@ impl References {
         });
         Self {
             watched: watched.collect(),
-            warehouse,
+            databases,
         }
     }
 
@@ -54,20 +56,20 @@ impl References {
     }
 
     /// Looks at those that are due.
-    pub(super) async fn look(&mut self) -> Result<(), WarehouseError> {
+    pub(super) async fn look(&mut self) -> Result<(), BoxedError> {
         let now = Instant::now();
         for watched in &mut self.watched {
             if watched.next_look <= now {
-                watched.look(&self.warehouse).await?;
+                watched.look(&self.databases).await?;
             }
         }
         Ok(())
     }
 
     /// Looks at all of them, so that what is rebuilt next is as new as they are now.
-    pub(super) async fn look_now(&mut self) -> Result<(), WarehouseError> {
+    pub(super) async fn look_now(&mut self) -> Result<(), BoxedError> {
         for watched in &mut self.watched {
-            watched.look(&self.warehouse).await?;
+            watched.look(&self.databases).await?;
         }
         Ok(())
     }
@@ -81,12 +83,8 @@ impl References {
 }
 
 impl Watched {
-    async fn look(&mut self, warehouse: &Warehouse) -> Result<(), WarehouseError> {
-        let table = &self.reference.table;
-        let found = match &self.reference.watermark {
-            Some(column) => Some(warehouse.watermark(table, column).await?),
-            None => None,
-        };
+    async fn look(&mut self, databases: &Databases) -> Result<(), BoxedError> {
+        let found = databases.watermark(&self.reference).await?;
         if found.is_none() || found != self.found {
             self.changes += 1;
         }

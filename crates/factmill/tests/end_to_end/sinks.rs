@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
+use factmill_testkit::Postgres;
 use futures::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
+use tokio_postgres::Client;
 
 use super::world::{World, eventually, finished};
 
@@ -81,17 +83,15 @@ models:
     config: { materialized: table, meta: { factmill: { maintenance: rebuild, rebuild_every: 200ms } } }
 ";
 
-#[tokio::test]
-async fn a_table_kept_elsewhere_reaches_what_reads_it_in_stream_batch_and_query() -> Result<()> {
-    let world = World::start().await?;
+/// A table that somebody keeps there, a model that reads it, and some records for the job.
+async fn refer(world: &World, source: &str, keeper: &Client) -> Result<()> {
     let models = world.project().join("models/banking");
-    std::fs::write(models.join("_reference.yml"), SOURCE)?;
+    std::fs::write(models.join("_reference.yml"), source)?;
     std::fs::write(
         models.join("marts/dim_segment.sql"),
         "select segment_id, name, weight from {{ source('crm', 'segments') }}",
     )?;
-    let warehouse = world.warehouse().await?;
-    warehouse
+    keeper
         .batch_execute(
             "create schema crm; \
              create table crm.segments (segment_id integer primary key, name varchar(40), \
@@ -102,14 +102,25 @@ async fn a_table_kept_elsewhere_reaches_what_reads_it_in_stream_batch_and_query(
     world.run(&[
         "produce", "banking", "--count", "200", "--rate", "max", "--seed", "7",
     ])?;
+    Ok(())
+}
+
+/// Whether the model that reads it has these rows.
+async fn has(warehouse: &Client, rows: &str) -> Result<bool> {
+    let shown = "select coalesce(string_agg(segment_id || ' ' || name || ' ' || weight, ', ' \
+                 order by segment_id), '') from banking.dim_segment";
+    // the table is not there before the job has made it
+    let row = warehouse.query_one(shown, &[]).await;
+    Ok(row.is_ok_and(|row| row.get::<_, String>(0) == rows))
+}
+
+#[tokio::test]
+async fn a_table_kept_elsewhere_reaches_what_reads_it_in_stream_batch_and_query() -> Result<()> {
+    let world = World::start().await?;
+    let warehouse = world.warehouse().await?;
+    refer(&world, SOURCE, &warehouse).await?;
     let running = world.spawn(&["stream", "banking"])?;
-    let has = async |rows: &str| -> Result<bool> {
-        let shown = "select coalesce(string_agg(segment_id || ' ' || name || ' ' || weight, ', ' \
-                     order by segment_id), '') from banking.dim_segment";
-        // the table is not there before the job has made it
-        let row = warehouse.query_one(shown, &[]).await;
-        Ok(row.is_ok_and(|row| row.get::<_, String>(0) == rows))
-    };
+    let has = async |rows: &str| has(&warehouse, rows).await;
     let first = "1 it's \"gold\" 1.2500";
     eventually("the first rows", async || has(first).await).await?;
     warehouse
@@ -152,5 +163,74 @@ async fn a_table_kept_elsewhere_reaches_what_reads_it_in_stream_batch_and_query(
             && said.contains("_reference.yml"),
         "{said}"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_table_of_another_server_is_read_there() -> Result<()> {
+    let world = World::start().await?;
+    let server = Postgres::start().await?;
+    let elsewhere = server.create_database().await?;
+    let keeper = elsewhere.connect().await?;
+    let source = SOURCE.replace(
+        "table: crm.segments",
+        "database: \"the crm\", table: crm.segments",
+    );
+    refer(&world, &source, &keeper).await?;
+    let warehouse = world.warehouse().await?;
+
+    let refused = finished(world.factmill(&["stream", "banking", "--once"]))?;
+    let said = String::from_utf8(refused.stderr)?;
+    ensure!(
+        refused.status.code() == Some(2)
+            && said.contains("profile `local` has no database `the crm`")
+            && said.contains("factmill.yml:"),
+        "{said}"
+    );
+
+    let file = world.project().join("factmill.yml");
+    let profiles = std::fs::read_to_string(&file)?;
+    let named = "  local:\n    databases: { the crm: { url: \"${CRM_URL}\" } }\n";
+    std::fs::write(&file, profiles.replacen("  local:\n", named, 1))?;
+    let variable = format!("CRM_URL={}\n", elsewhere.url());
+    std::fs::write(world.project().join(".env"), variable)?;
+
+    let running = world.spawn(&["stream", "banking"])?;
+    let has = async |rows: &str| has(&warehouse, rows).await;
+    eventually("the first rows", async || {
+        has("1 it's \"gold\" 1.2500").await
+    })
+    .await?;
+    // the other server goes away and comes back: the stream waits for it
+    server.kill()?;
+    server.restart().await?;
+    let keeper = elsewhere.connect().await?;
+    keeper
+        .batch_execute("insert into crm.segments values (2, 'new', 3, clock_timestamp())")
+        .await?;
+    let second = "1 it's \"gold\" 1.2500, 2 new 3.0000";
+    eventually("the changed rows", async || has(second).await).await?;
+    let (status, said) = running.end()?;
+    ensure!(status.success(), "{said}");
+
+    keeper
+        .batch_execute("delete from crm.segments where segment_id = 1")
+        .await?;
+    world.run(&["run", "--select", "dim_segment"])?;
+    ensure!(has("2 new 3.0000").await?, "a batch reads it too");
+    let query = "select sum(weight) as total from lake.crm.segments";
+    let answer = world.run(&["sql", query])?;
+    ensure!(answer.contains("3.0000"), "{answer}");
+    let examined = world.run(&["doctor", "banking"])?;
+    ensure!(examined.contains("the crm: crm.segments"), "{examined}");
+
+    // who does not read it does without
+    server.kill()?;
+    world.run(&["sql", "select count(*) from banking.fct_transactions"])?;
+    let refused = finished(world.factmill(&["sql", query]))?;
+    let said = String::from_utf8(refused.stderr)?;
+    ensure!(!refused.status.success(), "{said}");
+    ensure!(said.contains("database `the crm`"), "{said}");
+    ensure!(!said.contains(elsewhere.url()), "{said}");
     Ok(())
 }

@@ -59,10 +59,13 @@ struct SourceMeta {
     postgres: Option<PostgresMeta>,
 }
 
-/// A table of the warehouse's database.
+/// A table of Postgres.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PostgresMeta {
+    /// Its database, by the name that it has under `databases` of the profile; the warehouse's own by
+    /// default.
+    database: Option<String>,
     /// Its schema and name, as in `crm.customers`.
     table: String,
     /// How often a stream looks whether it changed; a minute by default.
@@ -316,6 +319,7 @@ fn reference(
         );
     }
     Some(Reference {
+        database: meta.database,
         table: TableName {
             schema: schema.to_owned(),
             name: name.to_owned(),

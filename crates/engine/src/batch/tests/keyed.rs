@@ -19,6 +19,7 @@ use proptest::prelude::*;
 
 use super::{BatchPlan, Inputs, LakeSnapshot, Loaded, Memory, StreamPlan, row_texts, texts};
 use crate::fixture::{model, project};
+use crate::reference::Databases;
 
 const CUSTOMERS: &str = r#""lake"."crm"."customers""#;
 
@@ -189,7 +190,7 @@ async fn stream_equals_batch(changes: &[Change], epoch: usize) {
     for (index, table) in batch.tables().iter().enumerate() {
         let inputs = Inputs {
             lake: Some(lake(changes)),
-            warehouse: Arc::new(Loaded::default()),
+            databases: Databases::only(Arc::new(Loaded::default())),
         };
         let computed: Vec<_> = batch
             .run(index, &inputs)

@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 
 use super::*;
 use crate::fixture::{model, project};
-use crate::reference::check;
+use crate::reference::{Databases, check};
 
 /// The banking source's columns, kept in a table.
 fn referring(models: Vec<Model>) -> (Project, factmill_project::Job) {
@@ -25,6 +25,7 @@ fn referring(models: Vec<Model>) -> (Project, factmill_project::Job) {
     }
     project.sources[0].schema.event_time = None;
     project.sources[0].reference = Some(Reference {
+        database: None,
         table: kept(),
         refresh: Duration::from_secs(1),
         watermark: None,
@@ -72,9 +73,9 @@ async fn a_rebuild_reads_the_declared_columns_with_their_declared_types() {
     assert_eq!(plan.references().count(), 1);
     let inputs = Inputs {
         lake: None,
-        warehouse: Arc::new(table("account_id")),
+        databases: Databases::only(Arc::new(table("account_id"))),
     };
-    check(plan.references(), inputs.warehouse.as_ref())
+    check(plan.references(), &inputs.databases)
         .await
         .unwrap()
         .unwrap();
@@ -90,7 +91,9 @@ async fn what_differs_from_the_table_is_named() {
         .await
         .unwrap();
     let told = async |table: Loaded| {
-        let checked = check(plan.references(), &table).await.unwrap();
+        let checked = check(plan.references(), &Databases::only(Arc::new(table)))
+            .await
+            .unwrap();
         checked.unwrap_err().to_string()
     };
     let other = told(table("account_i")).await;
@@ -107,9 +110,8 @@ async fn what_differs_from_the_table_is_named() {
     let plan = StreamPlan::compile_models(&project, &job, &project.models, &Memory::stream())
         .await
         .unwrap();
-    let narrow = check(plan.references(), &table("account_id"))
-        .await
-        .unwrap();
+    let kept = Databases::only(Arc::new(table("account_id")));
+    let narrow = check(plan.references(), &kept).await.unwrap();
     let narrow = narrow.unwrap_err().to_string();
     assert!(
         narrow.contains("is declared smallint, and is integer"),

@@ -1,5 +1,6 @@
 //! A stream on private servers, with its producer inside.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use factmill_connect::source::kafka::{Identity, KafkaConfig};
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{JobRun, Run};
 use crate::commands::serve;
-use crate::config::{Connections, Needs};
+use crate::config::{Connections, Needs, Warehouse};
 use crate::embedded::{Feed, Place, Servers, Wanted};
 use crate::failure::chain;
 use crate::printer::BOLD;
@@ -21,7 +22,11 @@ use crate::workspace::embedded_failure;
 ///
 /// # Errors
 /// As a stream on other servers, and when private ones cannot be had.
-pub(super) async fn run(run: &Run<'_>, directory: &Path) -> anyhow::Result<()> {
+pub(super) async fn run(
+    run: &Run<'_>,
+    directory: &Path,
+    databases: BTreeMap<String, Warehouse>,
+) -> anyhow::Result<()> {
     let sources = run.jobs.iter().flat_map(|job| &job.sources);
     let wanted = Wanted {
         topics: sources
@@ -36,20 +41,23 @@ pub(super) async fn run(run: &Run<'_>, directory: &Path) -> anyhow::Result<()> {
         started = starting => started.map_err(embedded_failure)?,
         () = run.stop.cancelled() => return Ok(()),
     };
-    let streamed = stream(run, &servers).await;
+    let connections = Connections {
+        databases,
+        ..servers.connections()
+    };
+    let streamed = stream(run, &servers, &connections).await;
     let ended = servers.end().await.map_err(embedded_failure);
     streamed?;
     Ok(ended?)
 }
 
-async fn stream(run: &Run<'_>, servers: &Servers) -> anyhow::Result<()> {
-    let connections = servers.connections();
+async fn stream(run: &Run<'_>, servers: &Servers, connections: &Connections) -> anyhow::Result<()> {
     // Offsets of a new broker begin at 0 again: each start is a life of its own.
     let identity = format!("embedded/{}", uuid::Uuid::new_v4());
-    let feeds = feeds(run, servers, &connections, &identity).await?;
+    let feeds = feeds(run, servers, connections, &identity).await?;
     let page = match run.arguments.once {
         true => None,
-        false => page(run, &feeds, &connections).await?,
+        false => page(run, &feeds, connections).await?,
     };
     announce(run, servers, &feeds, page.as_ref());
 
@@ -70,7 +78,7 @@ async fn stream(run: &Run<'_>, servers: &Servers) -> anyhow::Result<()> {
     if run.arguments.once {
         let producing = feeds.map(|feed| Box::pin(feed.first_part(&run.stop)));
         let _simulators = try_join_all(producing).await?;
-        return run.epochs(&connections, jobs).await;
+        return run.epochs(connections, jobs).await;
     }
     let ended = CancellationToken::new();
     let cancel = run.stop.child_token();
@@ -93,7 +101,7 @@ async fn stream(run: &Run<'_>, servers: &Servers) -> anyhow::Result<()> {
         }
     };
     let streaming = async {
-        let streamed = run.epochs(&connections, jobs).await;
+        let streamed = run.epochs(connections, jobs).await;
         ended.cancel();
         cancel.cancel();
         streamed
