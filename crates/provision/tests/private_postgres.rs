@@ -64,6 +64,26 @@ async fn a_stopped_server_keeps_its_data_and_its_password() {
 }
 
 #[tokio::test]
+async fn a_directory_that_was_removed_begins_anew_where_its_data_is_kept_apart() {
+    let binaries = binaries().await;
+    // closed to other users, as root's home is: the server of root keeps its data elsewhere
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("private");
+    let options = Options::in_directory(&directory);
+    let mut first = PrivatePostgres::start(&binaries, &options).unwrap();
+    ask(first.running(), "create table t as select 7 as a").unwrap();
+    first.stop().unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
+    let options = Options {
+        scratch: true,
+        ..options
+    };
+    let second = PrivatePostgres::start(&binaries, &options).unwrap();
+    let found = ask(second.running(), "select to_regclass('t') is null").unwrap();
+    assert_eq!(found, "t", "the table went with its directory");
+}
+
+#[tokio::test]
 async fn a_stranger_is_refused() {
     let binaries = binaries().await;
     let folder = folder();

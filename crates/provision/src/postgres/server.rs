@@ -215,6 +215,19 @@ impl Place {
         }
     }
 
+    /// Removes data that is kept apart from a directory which is gone: the password went with it, and
+    /// who removes the directory means the data too.
+    fn forget_removed(&self) -> Result<(), ProvisionError> {
+        let is_apart = !self.home.starts_with(&self.directory);
+        if !is_apart || !self.home.exists() || self.password_file().exists() {
+            return Ok(());
+        }
+        fs::remove_dir_all(&self.home).map_err(ProvisionError::io(format!(
+            "remove {}",
+            self.home.display()
+        )))
+    }
+
     /// Makes the data folder with a fresh password.
     fn initialize(&self, binaries: &Binaries) -> Result<(), ProvisionError> {
         let data = self.data();
@@ -313,6 +326,7 @@ impl PrivatePostgres {
         )))?;
         let data = place.data();
         place.end_predecessor()?;
+        place.forget_removed()?;
         let binaries = if data.exists() {
             matching(binaries, &data)?
         } else {
