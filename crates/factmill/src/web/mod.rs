@@ -15,7 +15,6 @@ mod live;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -34,9 +33,6 @@ use live::Services;
 
 /// The port of the page, where nothing else is said.
 pub(crate) const PAGE_PORT: u16 = 5173;
-
-/// Open answers have so long to end once the page is asked to.
-const LAST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Everything comes from this server, and no other page may frame it.
 const POLICY: &str =
@@ -68,16 +64,7 @@ pub(crate) async fn serve(
     cancel: CancellationToken,
 ) -> anyhow::Result<()> {
     let routes = routes(page, cancel.clone())?;
-    let served =
-        axum::serve(listener, routes).with_graceful_shutdown(cancel.clone().cancelled_owned());
-    let last = async {
-        cancel.cancelled().await;
-        tokio::time::sleep(LAST_PATIENCE).await;
-    };
-    tokio::select! {
-        served = served => Ok(served?),
-        () = last => Ok(()),
-    }
+    Ok(factmill_produce::http::serve(listener, routes, cancel).await?)
 }
 
 fn routes(page: Page, closing: CancellationToken) -> Result<Router, FollowError> {

@@ -24,14 +24,11 @@ mod service;
 mod shop;
 mod third_party;
 
-use std::future::Future;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_recursion::async_recursion as boxed;
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -55,8 +52,6 @@ pub const THIRD_PARTY_PORT: u16 = 8001;
 /// Where Mockoon answers with the environment of `data/samples/mockoon.json`.
 pub const MOCKOON_URL: &str = "http://127.0.0.1:3001/transactions";
 
-/// Open responses have so long to end once the services are asked to.
-const LAST_PATIENCE: Duration = Duration::from_secs(3);
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// How the services work.
@@ -176,7 +171,7 @@ pub async fn serve_with(
     });
     let run = |listener, origin: Origin| {
         let routes = service::routes(origin, Arc::clone(&shop), cors.clone());
-        let served = until_cancelled(listener, routes, cancel);
+        let served = crate::http::serve(listener, routes, cancel.clone());
         async move {
             served.await.map_err(|source| EcommerceError::Listener {
                 service: origin.as_str(),
@@ -212,31 +207,11 @@ pub async fn simulated_third_party(
             expected: "give a share of a hundred, 0 to 100",
         });
     }
-    until_cancelled(listener, service::simulated(seed, bad_percent), cancel)
+    let routes = service::simulated(seed, bad_percent);
+    crate::http::serve(listener, routes, cancel.clone())
         .await
         .map_err(|source| EcommerceError::Listener {
             service: "simulated third party",
             source,
         })
-}
-
-/// Serves until cancelled; then open connections have some time to end by themselves.
-fn until_cancelled(
-    listener: TcpListener,
-    routes: Router,
-    cancel: &CancellationToken,
-) -> impl Future<Output = io::Result<()>> + use<> {
-    let cancel = cancel.clone();
-    let shutdown = cancel.clone().cancelled_owned();
-    async move {
-        let served = axum::serve(listener, routes).with_graceful_shutdown(shutdown);
-        let last = async {
-            cancel.cancelled().await;
-            tokio::time::sleep(LAST_PATIENCE).await;
-        };
-        tokio::select! {
-            served = served => served,
-            () = last => Ok(()),
-        }
-    }
 }

@@ -16,7 +16,7 @@ pub(crate) use form::{decode, encode};
 pub(crate) use lines::{Lines, TooLong};
 pub(crate) use retry::Attempts;
 pub use secret::ApiKey;
-pub(crate) use server::serve;
+pub use server::serve;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The end of a simulated service.
+//! How a service is served to its end.
 
 use std::future::IntoFuture;
 use std::io;
@@ -14,11 +14,10 @@ use tokio_util::sync::CancellationToken;
 const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Answers on `listener` until `stop` is cancelled; requests under way have two seconds more.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    app: Router,
-    stop: CancellationToken,
-) -> io::Result<()> {
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) -> io::Result<()> {
     // An answer is small and goes out at once.
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
