@@ -1,9 +1,10 @@
 //! The newest row of each key.
 
 use std::cmp::Ordering;
+use std::hash::BuildHasher;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, UInt32Array,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, BooleanBufferBuilder, UInt32Array,
 };
 use datafusion::arrow::compute::{filter_record_batch, take_record_batch};
 use datafusion::arrow::datatypes::{DataType, Int16Type, Int32Type, Int64Type};
@@ -11,6 +12,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::arrow::row::{OwnedRow, RowConverter, Rows as KeyRows, SortField};
 use futures::StreamExt;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::error::{ModelError, Work};
 use crate::rows::Rows;
@@ -28,9 +30,7 @@ pub(crate) fn newest_by_key(
     let order = rows.column(order).as_binary::<i32>();
     let columns: Vec<ArrayRef> = keys.iter().map(|key| rows.column(*key).clone()).collect();
     let keys = Keys::new(&columns)?;
-    let mut sorted: Vec<(u128, u32)> = (0..rows.num_rows())
-        .map(|row| (keys.prefix(row), row as u32))
-        .collect();
+    let mut sorted = candidates(&keys, order, rows.num_rows());
     sorted.sort_unstable_by(|&(left_prefix, left), &(right_prefix, right)| {
         left_prefix
             .cmp(&right_prefix)
@@ -49,6 +49,44 @@ pub(crate) fn newest_by_key(
     });
     let indices = UInt32Array::from_iter_values(sorted.into_iter().map(|(_, row)| row));
     take_record_batch(rows, &indices)
+}
+
+/// How many rows tell whether keys come again and again.
+const SAMPLE: usize = 1024;
+
+/// Rows that may be the newest of their keys, with the prefixes of these.
+///
+/// While at least half of the rows share their keys with others, as those of a dimension do, it is one row
+/// of each key, found by hashing: a sort would compare every row a dozen times. The rest is left to it.
+fn candidates(keys: &Keys, order: &BinaryArray, rows: usize) -> Vec<(u128, u32)> {
+    let hasher = DefaultHashBuilder::default();
+    let hash = |(prefix, row): (u128, u32)| hasher.hash_one((prefix, keys.rest(row as usize)));
+    let mut newest: Vec<(u128, u32)> = Vec::new();
+    let mut places: HashTable<usize> = HashTable::new();
+    for row in 0..rows {
+        let found = (keys.prefix(row), row as u32);
+        if row >= SAMPLE && newest.len() > row / 2 {
+            newest.push(found);
+            continue;
+        }
+        let is_same = |place: &usize| {
+            let (prefix, other) = newest[*place];
+            prefix == found.0 && keys.compare_rest(other as usize, row).is_eq()
+        };
+        match places.find(hash(found), is_same) {
+            Some(&place) => {
+                let known = &mut newest[place].1;
+                if order.value(row) > order.value(*known as usize) {
+                    *known = found.1;
+                }
+            }
+            None => {
+                places.insert_unique(hash(found), newest.len(), |place| hash(newest[*place]));
+                newest.push(found);
+            }
+        }
+    }
+    newest
 }
 
 /// How many bytes of a key are compared as one number.
@@ -106,13 +144,17 @@ impl<'a> Keys<'a> {
     fn compare_rest(&self, left: usize, right: usize) -> Ordering {
         match self {
             Self::Short(_) => Ordering::Equal,
-            Self::Text(..) | Self::Rows(_) => {
-                let (left, right) = (self.bytes(left), self.bytes(right));
-                beyond_prefix(left)
-                    .cmp(beyond_prefix(right))
-                    .then_with(|| left.len().cmp(&right.len()))
-            }
+            Self::Text(..) | Self::Rows(_) => self
+                .rest(left)
+                .cmp(self.rest(right))
+                .then_with(|| self.bytes(left).len().cmp(&self.bytes(right).len())),
         }
+    }
+
+    /// What the prefix does not hold.
+    fn rest(&self, row: usize) -> &[u8] {
+        let bytes = self.bytes(row);
+        &bytes[bytes.len().min(PREFIX)..]
     }
 
     fn bytes(&self, row: usize) -> &[u8] {
@@ -134,10 +176,6 @@ fn whole<T: Copy + Into<i128>>(values: &[T]) -> Keys<'static> {
             .map(|value| ((*value).into() as u128) ^ (1 << 127))
             .collect(),
     )
-}
-
-fn beyond_prefix(bytes: &[u8]) -> &[u8] {
-    &bytes[bytes.len().min(PREFIX)..]
 }
 
 /// The first sixteen bytes as a number that compares as they do; short ones are padded with zeros.
@@ -274,6 +312,31 @@ mod tests {
             }
         }
         newest.into_values().map(|(_, index)| index).collect()
+    }
+
+    #[test]
+    fn many_rows_are_kept_likewise_whether_keys_come_again_or_not() {
+        for keys in [10, SAMPLE, 2 * SAMPLE, 5 * SAMPLE] {
+            let row = |index: usize| {
+                let key = (index * 7919 % keys) as i64;
+                let text = format!("a prefix of sixteen bytes and more {key}");
+                (key, text, (key % 251) as u8, (index * 31 % 5) as u8)
+            };
+            let rows: Vec<_> = (0..4 * SAMPLE).map(row).collect();
+            let batch = batch(&rows);
+            assert_eq!(
+                kept(&newest_by_key(&batch, &[0], 4).unwrap()),
+                expected(&rows, |row| row.0)
+            );
+            assert_eq!(
+                kept(&newest_by_key(&batch, &[1], 4).unwrap()),
+                expected(&rows, |row| row.1.clone())
+            );
+            assert_eq!(
+                kept(&newest_by_key(&batch, &[2], 4).unwrap()),
+                expected(&rows, |row| row.2)
+            );
+        }
     }
 
     proptest! {
