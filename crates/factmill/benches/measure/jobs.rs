@@ -91,6 +91,20 @@ impl Jobs {
         })
     }
 
+    /// Takes `raw_store` out of every job file.
+    pub(crate) fn leave_raw_store_out(&self) -> Result<()> {
+        for file in fs::read_dir(self.folder.path().join("jobs"))? {
+            let file = file?.path();
+            let text = fs::read_to_string(&file)?;
+            let kept = text.lines().filter(|line| !line.starts_with("raw_store:"));
+            fs::write(
+                &file,
+                kept.map(|line| format!("{line}\n")).collect::<String>(),
+            )?;
+        }
+        Ok(())
+    }
+
     fn command(&self, database: &str, lake: &str) -> Command {
         let mut command = self.world.command(self.folder.path());
         let rates = format!("http://{}/forex/{{date}}.json", self.rates.address);

@@ -89,6 +89,13 @@ async fn cursor(collection: &Collection<Document>, documents: u64) -> Result<f64
     Ok(documents as f64 / began.elapsed().as_secs_f64())
 }
 
+/// An error with all that led to it.
+fn told(error: &(dyn std::error::Error + 'static)) -> anyhow::Error {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    anyhow!(causes.join(": "))
+}
+
 async fn source(mongo: &Mongo, collection: &Collection<Document>, documents: u64) -> Result<f64> {
     let namespace = collection.namespace();
     let read = MongoRead {
@@ -116,7 +123,7 @@ async fn source(mongo: &Mongo, collection: &Collection<Document>, documents: u64
         .source;
     let mut read = 0_u64;
     while read < documents {
-        let pull = source.next().await.map_err(|error| anyhow!("{error}"))?;
+        let pull = source.next().await.map_err(|error| told(&*error))?;
         let pull = pull.context("the snapshot ends early")?;
         read += pull.pulled.records.len() as u64;
     }

@@ -61,10 +61,10 @@ pub(super) async fn run(arguments: &StreamArgs, context: &Context) -> anyhow::Re
     let run = Run {
         workspace: &workspace,
         project: &project,
+        shared: Shared::new(jobs.len()),
         jobs,
         arguments,
         stop,
-        shared: Shared::new(),
     };
     match profile {
         Profile::Servers(connections) => {

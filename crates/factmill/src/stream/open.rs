@@ -15,7 +15,7 @@ use factmill_core::epoch::Reader;
 use factmill_core::error::ErrorKind;
 use factmill_core::source::{BoxedError, Classified};
 use factmill_engine::{Memory, StreamPlan};
-use factmill_project::job::{FileFormat, FilesOrigin, JobSource, Origin};
+use factmill_project::job::{FileFormat, FilesOrigin, JobSource, Origin, Trigger};
 use factmill_project::{Job as JobFile, Project};
 
 use tokio::sync::Semaphore;
@@ -64,13 +64,29 @@ pub(crate) struct Shared {
     memory: Memory,
     /// One for each rebuild that may be under way.
     rebuild_slots: Arc<Semaphore>,
+    /// The most bytes of a pull, where several jobs run: an epoch takes about ten times as many.
+    pull_bytes: Option<usize>,
 }
 
+/// What the pulls of all jobs of a process hold together.
+const PULLS_BYTES: usize = 16 << 20;
+
 impl Shared {
-    pub(crate) fn new() -> Self {
+    /// For so many jobs.
+    pub(crate) fn new(jobs: usize) -> Self {
         Self {
             memory: Memory::stream(),
             rebuild_slots: Arc::new(Semaphore::new(rebuild::AT_ONCE)),
+            pull_bytes: (jobs > 1).then(|| PULLS_BYTES / jobs),
+        }
+    }
+
+    /// A job's trigger with its share of the bytes.
+    fn share(&self, trigger: Trigger) -> Trigger {
+        let most = self.pull_bytes.unwrap_or(usize::MAX);
+        Trigger {
+            max_bytes: trigger.max_bytes.min(most),
+            ..trigger
         }
     }
 }
@@ -187,7 +203,7 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
         mongo_url: options.mongo_url,
         reader: &reader,
         positions: Arc::new(warehouse.positions_of(reader.clone())),
-        trigger: job.trigger,
+        trigger: options.shared.share(job.trigger),
         once: options.once,
         simulated: &options.simulated,
     };

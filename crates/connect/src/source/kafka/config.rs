@@ -129,6 +129,9 @@ impl KafkaRead {
     }
 }
 
+/// Bytes of one partition in an answer of a broker.
+const LARGEST_OF_A_PARTITION: usize = 2 << 20;
+
 /// The consumer's settings: those of the configuration over the defaults for one bounded process,
 /// those that exactly-once rests on over all.
 pub(super) fn client_config(
@@ -142,14 +145,19 @@ pub(super) fn client_config(
     {
         return Err(KafkaSourceError::ReservedProperty { name: name.clone() });
     }
+    // what librdkafka reads ahead is no more than a pull
+    let queued = (read.max_bytes >> 10).clamp(1 << 10, 16 << 10);
+    let fetched = read.max_bytes.clamp(LARGEST_OF_A_PARTITION, 8 << 20);
     let mut client = ClientConfig::new();
     client
         .set("client.id", "factmill")
-        // what librdkafka reads ahead: with the pulls in flight it stays far below 300 MiB
-        .set("queued.max.messages.kbytes", "16384")
-        .set("fetch.max.bytes", "8388608")
+        .set("queued.max.messages.kbytes", queued.to_string())
+        .set("fetch.max.bytes", fetched.to_string())
         // a larger message still comes, alone in its answer
-        .set("fetch.message.max.bytes", "2097152")
+        .set(
+            "fetch.message.max.bytes",
+            LARGEST_OF_A_PARTITION.to_string(),
+        )
         // how long a full queue delays the next fetch; the default of 1 s starves a fast reader
         .set("fetch.queue.backoff.ms", "5")
         .set("fetch.error.backoff.ms", "100")
