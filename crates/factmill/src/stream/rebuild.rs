@@ -24,7 +24,7 @@ use super::observe::Observer;
 use super::references::References;
 use crate::databases::Databases;
 
-/// What a process of the job does alone, see [`Warehouse::try_alone`].
+/// What a process of the job does alone, see [`Builder::try_alone`].
 const WORK: &str = "rebuilds";
 
 /// A model's rebuilds take at most one part in this many of the time, however long its history is.
