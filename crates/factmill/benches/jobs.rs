@@ -32,9 +32,10 @@ struct Arguments {
     /// Documents of the snapshot; 0 leaves it out
     #[arg(long, default_value_t = 1_000_000)]
     documents: u64,
-    /// Leave raw documents out: the stand-in for MongoDB is slower than all the rest
-    #[arg(long)]
-    without_raw_store: bool,
+    /// Override a key of every job file, such as raw_store.enabled=false: the stand-in for MongoDB is
+    /// slower than all the rest
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
     /// The binary to measure, another one than the one just built
     #[arg(long, default_value = env!("CARGO_BIN_EXE_factmill"))]
     binary: PathBuf,
@@ -47,10 +48,7 @@ struct Arguments {
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let chosen = |job: &str| arguments.jobs.is_empty() || arguments.jobs.iter().any(|at| at == job);
-    let world = Jobs::start(arguments.binary).await?;
-    if arguments.without_raw_store {
-        world.leave_raw_store_out()?;
-    }
+    let world = Jobs::start(arguments.binary, arguments.settings).await?;
 
     let mut alone = Vec::new();
     for (job, _, events) in JOBS.iter().filter(|(job, ..)| chosen(job)) {

@@ -47,8 +47,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let mut world = World::start(arguments.binary).await?;
-    world.settings = arguments.settings;
+    let world = World::start(arguments.binary, arguments.settings).await?;
     let mut report = Report::of(arguments.events);
 
     progress("throughput: producing the events");

@@ -142,6 +142,22 @@ fn overrides_win_and_are_pointed_at_when_they_are_wrong() {
 }
 
 #[test]
+fn a_raw_store_can_be_switched_off_where_there_is_none() {
+    let mut folder = folder().with("jobs/j.yml", MINIMAL);
+    let set = |value: &str| vec![("j".into(), format!("raw_store.enabled={value}"))];
+    folder.options.overrides = set("false");
+    assert_eq!(folder.load().job("j").unwrap().raw_store, None);
+    folder.options.overrides = set("true");
+    assert_eq!(
+        folder.refused(),
+        [
+            "--set raw_store.enabled=true:1:1: missing key `database` in `raw_store`",
+            "--set raw_store.enabled=true:1:1: missing key `collection` in `raw_store`",
+        ]
+    );
+}
+
+#[test]
 fn the_models_of_a_job_bring_what_is_inlined_and_land_in_its_schema() {
     let project = folder()
         .with("jobs/one.yml", "sources: { crm.events: { kafka: { topic: t } } }\nmodels: [fct, stg]\n")

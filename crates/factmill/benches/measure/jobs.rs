@@ -69,8 +69,8 @@ pub(crate) struct Line {
 }
 
 impl Jobs {
-    pub(crate) async fn start(binary: PathBuf) -> Result<Self> {
-        let (world, mongo) = tokio::try_join!(World::start(binary), Mongo::start())?;
+    pub(crate) async fn start(binary: PathBuf, settings: Vec<String>) -> Result<Self> {
+        let (world, mongo) = tokio::try_join!(World::start(binary, settings), Mongo::start())?;
         for (_, topic, _) in JOBS {
             world.kafka.create_topic(topic, PARTITIONS).await?;
         }
@@ -91,20 +91,6 @@ impl Jobs {
         })
     }
 
-    /// Takes `raw_store` out of every job file.
-    pub(crate) fn leave_raw_store_out(&self) -> Result<()> {
-        for file in fs::read_dir(self.folder.path().join("jobs"))? {
-            let file = file?.path();
-            let text = fs::read_to_string(&file)?;
-            let kept = text.lines().filter(|line| !line.starts_with("raw_store:"));
-            fs::write(
-                &file,
-                kept.map(|line| format!("{line}\n")).collect::<String>(),
-            )?;
-        }
-        Ok(())
-    }
-
     fn command(&self, database: &str, lake: &str) -> Command {
         let mut command = self.world.command(self.folder.path());
         let rates = format!("http://{}/forex/{{date}}.json", self.rates.address);
@@ -113,6 +99,12 @@ impl Jobs {
             .env("MONGO_URL", self.mongo.url())
             .env("LAKE_PATH", self.folder.path().join(lake))
             .env("FOREX_URL", rates);
+        command
+    }
+
+    fn stream(&self, jobs: &[&str], database: &str, lake: &str) -> Command {
+        let mut command = self.command(database, lake);
+        command.arg("stream").args(jobs).args(self.world.settings());
         command
     }
 
@@ -156,8 +148,8 @@ impl Jobs {
     pub(crate) async fn alone(&self, job: &str, sent: u64) -> Result<Ran> {
         let database = self.world.database().await?;
         self.world.settle().await?;
-        let mut command = self.command(database.url(), &format!("lake-{job}"));
-        command.args(["stream", job, "--once", "--json", "--log-format", "json"]);
+        let mut command = self.stream(&[job], database.url(), &format!("lake-{job}"));
+        command.args(["--once", "--json", "--log-format", "json"]);
         let began = Instant::now();
         let output = tokio::task::spawn_blocking(move || command.output()).await??;
         let seconds = began.elapsed().as_secs_f64();
@@ -198,9 +190,7 @@ impl Jobs {
         let mut running = Vec::new();
         for jobs in processes {
             let child = self
-                .command(database.url(), &lake)
-                .arg("stream")
-                .args(jobs)
+                .stream(jobs, database.url(), &lake)
                 .args(["--for", &lasting, "--json", "--listen", "127.0.0.1:0"])
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())

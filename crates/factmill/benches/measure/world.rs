@@ -27,7 +27,7 @@ pub(crate) struct World {
     postgres: Postgres,
     binary: PathBuf,
     /// Keys of the job file to override, as `--set` takes them.
-    pub(crate) settings: Vec<String>,
+    settings: Vec<String>,
 }
 
 /// What one measurement has to itself.
@@ -39,7 +39,7 @@ pub(crate) struct Place {
 
 impl World {
     /// `binary` is the factmill to measure.
-    pub(crate) async fn start(binary: PathBuf) -> Result<Self> {
+    pub(crate) async fn start(binary: PathBuf, settings: Vec<String>) -> Result<Self> {
         let (kafka, postgres) = tokio::try_join!(Kafka::start(), Postgres::start_durable())?;
         if postgres.restartable() {
             postgres.connect().await?.batch_execute(AGE).await?;
@@ -48,8 +48,14 @@ impl World {
             kafka,
             postgres,
             binary,
-            settings: Vec::new(),
+            settings,
         })
+    }
+
+    /// The arguments that override keys of job files.
+    pub(crate) fn settings(&self) -> impl Iterator<Item = &str> {
+        let settings = self.settings.iter();
+        settings.flat_map(|setting| ["--set", setting.as_str()])
     }
 
     /// An empty topic and database, and the project that reads and writes them.
@@ -92,7 +98,7 @@ impl World {
         let mut command = self.command(place.folder.path());
         command
             .args(["stream", "banking", "--set", "raw_store.enabled=false"])
-            .args(self.settings.iter().flat_map(|setting| ["--set", setting]))
+            .args(self.settings())
             .args(arguments)
             .env("DATABASE_URL", place.database.url())
             .env("LAKE_PATH", place.folder.path().join("lake"));

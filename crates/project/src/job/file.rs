@@ -46,13 +46,13 @@ struct JobFile {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RawStoreFile {
-    /// Whether it is written.
+    /// Whether it is written; a store that is not needs neither of the others.
     #[serde(default = "enabled")]
     enabled: bool,
     /// The database.
-    database: String,
+    database: Option<String>,
     /// The collection in it.
-    collection: String,
+    collection: Option<String>,
 }
 
 fn enabled() -> bool {
@@ -237,10 +237,7 @@ fn job(file: JobFile, name: &str, path: &Path, node: &Node, found: &mut Vec<Diag
         raw_store: file
             .raw_store
             .filter(|store| store.enabled)
-            .map(|store| RawStore {
-                database: store.database,
-                collection: store.collection,
-            }),
+            .and_then(|store| raw_store(store, node, found)),
         lake: Lake {
             inline_rows: file.lake.inline_rows,
             schema: file.lake.schema,
@@ -256,4 +253,25 @@ fn job(file: JobFile, name: &str, path: &Path, node: &Node, found: &mut Vec<Diag
             stop_above: file.dead_letters.stop_above,
         },
     }
+}
+
+fn raw_store(file: RawStoreFile, node: &Node, found: &mut Vec<Diagnostic>) -> Option<RawStore> {
+    let mut wanted = |key: &str, value: Option<String>| {
+        if value.is_none() {
+            let at = node.locate_key(&["raw_store"]).clone();
+            found.push(Diagnostic::at(
+                at,
+                format!("missing key `{key}` in `raw_store`"),
+            ));
+        }
+        value
+    };
+    let (database, collection) = (
+        wanted("database", file.database),
+        wanted("collection", file.collection),
+    );
+    Some(RawStore {
+        database: database?,
+        collection: collection?,
+    })
 }
