@@ -8,6 +8,7 @@ use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::basic::{Compression, LogicalType, Type as PhysicalType, ZstdLevel};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::{ColumnPath, SchemaDescriptor, Type, TypePtr};
 
@@ -25,7 +26,13 @@ pub(super) struct ParquetFile {
     pub(super) footer_size: usize,
     /// Compressed bytes of each leaf, in the order of the schema.
     pub(super) leaf_bytes: Vec<i64>,
+    /// What the writer found out about the bytes of each leaf, in the same order.
+    pub(super) bounds: Vec<ByteBounds>,
 }
+
+/// Bytes at or below the least and at or above the greatest value of a leaf, as Parquet stores it;
+/// `None` where there is none.
+pub(super) type ByteBounds = Option<(Vec<u8>, Vec<u8>)>;
 
 /// Encodes rows that have the [`stored_schema`] of the columns.
 pub(super) fn encode(
@@ -50,6 +57,9 @@ pub(super) fn encode(
             *bytes += chunk.compressed_size();
         }
     }
+    let bounds = (0..leaf_bytes.len())
+        .map(|leaf| byte_bounds(metadata.row_groups(), leaf))
+        .collect();
     let length = content
         .len()
         .checked_sub(TAIL)
@@ -61,7 +71,38 @@ pub(super) fn encode(
         content,
         footer_size: footer_size as usize,
         leaf_bytes,
+        bounds,
     })
+}
+
+/// The bounds over all groups that have values.
+fn byte_bounds(groups: &[RowGroupMetaData], leaf: usize) -> ByteBounds {
+    let mut bounds: ByteBounds = None;
+    for group in groups {
+        let chunk = group.column(leaf);
+        let statistics = chunk.statistics()?;
+        if statistics.null_count_opt() == u64::try_from(chunk.num_values()).ok() {
+            continue;
+        }
+        let min = statistics.min_bytes_opt()?;
+        let max = statistics.max_bytes_opt()?;
+        bounds = Some(match bounds {
+            None => (min.to_vec(), max.to_vec()),
+            Some((low, high)) => (
+                if low.as_slice() <= min {
+                    low
+                } else {
+                    min.to_vec()
+                },
+                if high.as_slice() >= max {
+                    high
+                } else {
+                    max.to_vec()
+                },
+            ),
+        });
+    }
+    bounds
 }
 
 fn properties(schema: &Schema) -> WriterProperties {

@@ -13,6 +13,7 @@ use arrow::datatypes::{
 use serde::Serialize;
 
 use super::column::LakeColumn;
+use super::file::ByteBounds;
 use super::text;
 
 /// Characters that a bound of a text keeps; bytes of a bound of bytes.
@@ -47,23 +48,51 @@ pub(super) struct LeafStatistics {
     pub(super) nan: Option<bool>,
 }
 
-/// The statistics of all leaves of a column, in the order of [`LakeColumn::leaves`].
-pub(super) fn of_column(column: &LakeColumn, array: &ArrayRef) -> Vec<LeafStatistics> {
-    match array.data_type() {
-        DataType::Struct(_) => {
-            let parent = array.as_struct();
-            let children = column.children.iter().zip(parent.columns());
-            children
-                .flat_map(|(child, values)| of_column(child, &below(parent.nulls(), values)))
-                .collect()
+/// The statistics of all leaves of some columns, in the order of [`LakeColumn::leaves`].
+///
+/// `known` are bounds of the leaves by their bytes, where a Parquet writer has compared them already:
+/// comparing texts once more would cost more than anything else here. They are looked up for texts
+/// and bytes only.
+pub(super) fn of_columns(
+    columns: &[LakeColumn],
+    arrays: &[ArrayRef],
+    known: &[ByteBounds],
+) -> Vec<LeafStatistics> {
+    let mut leaves = Leaves {
+        known,
+        found: Vec::new(),
+    };
+    for (column, array) in columns.iter().zip(arrays) {
+        leaves.take_column(column, array);
+    }
+    leaves.found
+}
+
+struct Leaves<'a> {
+    known: &'a [ByteBounds],
+    found: Vec<LeafStatistics>,
+}
+
+impl Leaves<'_> {
+    fn take_column(&mut self, column: &LakeColumn, array: &ArrayRef) {
+        match array.data_type() {
+            DataType::Struct(_) => {
+                let parent = array.as_struct();
+                for (child, values) in column.children.iter().zip(parent.columns()) {
+                    self.take_column(child, &below(parent.nulls(), values));
+                }
+            }
+            DataType::List(_) => {
+                let list = array.as_list::<i32>();
+                let (start, end) = (list.value_offsets()[0], list.value_offsets()[list.len()]);
+                let elements = list.values().slice(start as usize, (end - start) as usize);
+                self.take_column(&column.children[0], &elements);
+            }
+            _ => {
+                let known = self.known.get(self.found.len()).and_then(Option::as_ref);
+                self.found.push(of_leaf(column.id, array, known));
+            }
         }
-        DataType::List(_) => {
-            let list = array.as_list::<i32>();
-            let (start, end) = (list.value_offsets()[0], list.value_offsets()[list.len()]);
-            let elements = list.values().slice(start as usize, (end - start) as usize);
-            of_column(&column.children[0], &elements)
-        }
-        _ => vec![of_leaf(column.id, array)],
     }
 }
 
@@ -75,8 +104,9 @@ fn below(parent: Option<&NullBuffer>, values: &ArrayRef) -> ArrayRef {
     data.build().map_or_else(|_| values.clone(), make_array)
 }
 
-fn of_leaf(id: i64, array: &ArrayRef) -> LeafStatistics {
+fn of_leaf(id: i64, array: &ArrayRef, known: Option<&(Vec<u8>, Vec<u8>)>) -> LeafStatistics {
     let nulls = array.null_count();
+    let known = known.map(|(min, max)| (min.as_slice(), max.as_slice()));
     let (kind, bounds, nan) = match array.data_type() {
         DataType::Boolean => {
             let values = array.as_boolean();
@@ -113,7 +143,8 @@ fn of_leaf(id: i64, array: &ArrayRef) -> LeafStatistics {
         ),
         DataType::FixedSizeBinary(_) => {
             let values = array.as_fixed_size_binary();
-            let bounds = min_fixed_size_binary(values).zip(max_fixed_size_binary(values));
+            let bounds =
+                known.or_else(|| min_fixed_size_binary(values).zip(max_fixed_size_binary(values)));
             (
                 Kind::Text,
                 bounds.map(|(min, max)| (uuid_text(min), uuid_text(max))),
@@ -122,7 +153,9 @@ fn of_leaf(id: i64, array: &ArrayRef) -> LeafStatistics {
         }
         DataType::Utf8 => {
             let values = array.as_string::<i32>();
-            let bounds = min_string(values).zip(max_string(values));
+            let known =
+                known.and_then(|(min, max)| str::from_utf8(min).ok().zip(str::from_utf8(max).ok()));
+            let bounds = known.or_else(|| min_string(values).zip(max_string(values)));
             (
                 Kind::Text,
                 bounds.map(|(min, max)| (below_text(min), above_text(max))),
@@ -131,7 +164,7 @@ fn of_leaf(id: i64, array: &ArrayRef) -> LeafStatistics {
         }
         DataType::Binary => {
             let values = array.as_binary::<i32>();
-            let bounds = min_binary(values).zip(max_binary(values));
+            let bounds = known.or_else(|| min_binary(values).zip(max_binary(values)));
             (
                 Kind::Text,
                 bounds.map(|(min, max)| (below_bytes(min), above_bytes(max))),
@@ -256,14 +289,16 @@ mod tests {
         Date32Array, Float64Array, Int64Array, ListArray, StringArray, StructArray,
     };
     use arrow::datatypes::{Field, Int32Type};
+    use arrow::record_batch::RecordBatch;
     use proptest::prelude::*;
 
+    use super::super::file;
     use super::*;
 
     fn statistics(array: impl Array + 'static) -> Vec<LeafStatistics> {
         let array: ArrayRef = Arc::new(array);
         let field = Field::new("c", array.data_type().clone(), true);
-        of_column(&LakeColumn::new(&field, &mut 1).unwrap(), &array)
+        of_columns(&[LakeColumn::new(&field, &mut 1).unwrap()], &[array], &[])
     }
 
     fn bounds(statistics: &LeafStatistics) -> (Option<&str>, Option<&str>) {
@@ -324,7 +359,38 @@ mod tests {
         assert_eq!(bounds(found), (Some("1"), Some("2")));
     }
 
+    /// What is found with the help of the file's own bounds.
+    fn of_file(texts: Vec<Option<String>>) -> LeafStatistics {
+        let array: ArrayRef = Arc::new(StringArray::from(texts));
+        let column = LakeColumn::new(&Field::new("c", DataType::Utf8, true), &mut 1).unwrap();
+        let columns = [column];
+        let rows = RecordBatch::try_new(file::stored_schema(&columns), vec![array]).unwrap();
+        let written = file::encode(&columns, &rows).unwrap();
+        let has_values = rows.column(0).null_count() < rows.num_rows();
+        assert_eq!(written.bounds[0].is_some(), has_values);
+        of_columns(&columns, rows.columns(), &written.bounds).remove(0)
+    }
+
+    #[test]
+    fn a_file_of_two_groups_is_bounded_over_both() {
+        let mut texts = vec![Some("m".to_owned()); 130_000];
+        texts[0] = Some("z".to_owned());
+        texts[129_999] = Some("a".to_owned());
+        assert_eq!(bounds(&of_file(texts.clone())), (Some("a"), Some("z")));
+        texts[122_880..].fill(None);
+        assert_eq!(bounds(&of_file(texts)), (Some("m"), Some("z")));
+    }
+
     proptest! {
+        #[test]
+        fn bounds_of_a_file_hold(texts in proptest::collection::vec(proptest::option::of("\\PC{0,90}|[\u{10FFFE}-\u{10FFFF}]{60,70}"), 1..20)) {
+            let found = of_file(texts.clone());
+            for text in texts.iter().flatten() {
+                let (min, max) = bounds(&found);
+                prop_assert!(min.unwrap() <= text.as_str() && text.as_str() <= max.unwrap());
+            }
+        }
+
         #[test]
         fn bounds_of_texts_hold(text in "\\PC{0,200}|[\u{10FFFE}-\u{10FFFF}]{120,140}|[\u{D7FE}-\u{E001}]{128,130}") {
             let found = &statistics(StringArray::from(vec![text.as_str()]))[0];

@@ -79,15 +79,12 @@ fn encode(
     };
     let stored = stored(&table, rows).map_err(failed)?;
     let columns = table.columns();
-    let leaves = columns.iter().zip(stored.columns());
-    let statistics = leaves
-        .flat_map(|(column, array)| statistics::of_column(column, array))
-        .collect();
     let rows = stored.num_rows();
     if rows <= inline_rows
         && table.inlined().is_some()
         && let Ok(inlined) = inline::physical(columns, &stored)
     {
+        let statistics = statistics::of_columns(columns, stored.columns(), &[]);
         let kept = Kept::Inlined(inlined);
         return Ok((
             Staged {
@@ -103,6 +100,7 @@ fn encode(
         table: table.name().to_owned(),
         source,
     })?;
+    let statistics = statistics::of_columns(columns, stored.columns(), &encoded.bounds);
     let file = WrittenFile {
         name: format!("{}.parquet", Uuid::now_v7()),
         bytes: encoded.content.len(),
