@@ -95,14 +95,18 @@ impl Mongo {
     /// # Errors
     /// When there is no `mongod` and FerretDB cannot be built, or the server does not start.
     pub async fn start() -> Result<Self> {
-        if let Some(url) = outside::server(OUTSIDE) {
-            return Ok(Self {
-                url,
-                server: None,
-                stand_in: false,
-            });
+        match Self::outside() {
+            Some(mongo) => Ok(mongo),
+            None => Self::start_kind(Kind::choose).await,
         }
-        Self::start_kind(Kind::choose).await
+    }
+
+    fn outside() -> Option<Self> {
+        outside::server(OUTSIDE).map(|url| Self {
+            url,
+            server: None,
+            stand_in: false,
+        })
     }
 
     /// Starts a server of the test's own that has change streams: a real `mongod` where one is
@@ -147,14 +151,22 @@ impl Mongo {
         SHARED.get_or_try_init(Self::start).await
     }
 
-    /// The server with change streams that all tests of this process share; use a fresh database
-    /// name on it and never stop it.
+    /// The server with change streams that all tests of this process share, the one that
+    /// `FACTMILL_TEST_MONGO` names when it has them; use a fresh database name on it and never stop it.
     ///
     /// # Errors
     /// As [`Mongo::start_with_changes`].
     pub async fn shared_with_changes() -> Result<&'static Self> {
         static SHARED: OnceCell<Mongo> = OnceCell::const_new();
-        SHARED.get_or_try_init(Self::start_with_changes).await
+        let start = async || {
+            if let Some(mongo) = Self::outside()
+                && mongo.connect().await?.watch().await.is_ok()
+            {
+                return Ok(mongo);
+            }
+            Self::start_with_changes().await
+        };
+        SHARED.get_or_try_init(start).await
     }
 
     /// The connection string.

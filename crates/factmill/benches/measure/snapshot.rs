@@ -9,7 +9,7 @@ use factmill_connect::source::single::SingleRead;
 use factmill_core::epoch::Reader;
 use factmill_core::position::SourceName;
 use factmill_core::source::{NoPositions, Source};
-use factmill_testkit::Mongo;
+use factmill_testkit::{Mongo, unique_name};
 use mongodb::Collection;
 use mongodb::bson::{DateTime, Document, RawDocumentBuf, doc};
 
@@ -40,15 +40,17 @@ impl Snapshot {
 
 /// Fills a collection and reads it twice each way, in turns; the better of each counts.
 pub(crate) async fn measure(documents: u64) -> Result<Snapshot> {
-    let mongo = Mongo::start_with_changes().await?;
+    let mongo = Mongo::shared_with_changes().await?;
     let client = mongo.connect().await?;
-    let collection = client.database("bench").collection("orders");
+    let database = client.database(&unique_name("snapshot"));
+    let collection = database.collection("orders");
     fill(&collection, documents).await?;
     let (mut bare, mut factmill) = (0.0_f64, 0.0_f64);
     for _ in 0..2 {
         bare = bare.max(cursor(&collection, documents).await?);
-        factmill = factmill.max(source(&mongo, &collection, documents).await?);
+        factmill = factmill.max(source(mongo, &collection, documents).await?);
     }
+    database.drop().await?;
     Ok(Snapshot {
         documents,
         server: if mongo.is_stand_in() {
