@@ -101,14 +101,21 @@ pub(crate) fn relation_of(scan: &TableScan) -> Option<Relation> {
 
 /// Every relation that the plan reads, subqueries included, each once, sorted.
 pub(crate) fn relations(plan: &LogicalPlan) -> Result<Vec<Relation>> {
-    let mut found = std::collections::BTreeSet::new();
+    let found: std::collections::BTreeSet<_> = scans(plan)?.into_iter().flatten().collect();
+    Ok(found.into_iter().collect())
+}
+
+/// What each scan of the plan stands for, subqueries included; `None` for a table function or a
+/// bound table.
+pub(crate) fn scans(plan: &LogicalPlan) -> Result<Vec<Option<Relation>>> {
+    let mut found = Vec::new();
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
-            found.extend(relation_of(scan));
+            found.push(relation_of(scan));
         }
         Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
     })?;
-    Ok(found.into_iter().collect())
+    Ok(found)
 }
 
 /// The plan with every placeholder replaced by what `rows` gives for it: a table with at least the

@@ -9,6 +9,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SessionState, TaskContext};
+use datafusion::logical_expr::LogicalPlan;
 use factmill_core::diagnostic::{Diagnostic, Diagnostics};
 use factmill_core::position::SourceName;
 use factmill_core::table::{Maintenance, Table, TableName};
@@ -22,7 +23,7 @@ use crate::documents::DocumentChoice;
 use crate::error::Work;
 use crate::graph::Graph;
 use crate::maintenance::{Choice, choose, declared};
-use crate::placeholder::{Relation, bind, relations};
+use crate::placeholder::{Relation, bind, relations, scans};
 use crate::rows::with_schema;
 use crate::session::{self, Memory};
 
@@ -199,6 +200,7 @@ impl Compiler<'_> {
                             _ => None,
                         })
                         .collect(),
+                    only_scan: self.only_scan(&choice.plan)?,
                     work: Work::model(&choice.table.model),
                     plan: choice.plan,
                     schema: choice.schema,
@@ -216,6 +218,18 @@ impl Compiler<'_> {
         }
         self.tables.push(choice.table);
         Ok(())
+    }
+
+    fn only_scan(&self, plan: &LogicalPlan) -> Result<Option<TableName>> {
+        let mut only = None;
+        for scan in scans(plan)? {
+            match scan {
+                Some(Relation::Table(name)) if self.rows.contains_key(&name) => {}
+                Some(Relation::Table(name)) if only.is_none() => only = Some(name),
+                _ => return Ok(None),
+            }
+        }
+        Ok(only)
     }
 
     async fn documents(&mut self, choice: DocumentChoice) -> Result<()> {

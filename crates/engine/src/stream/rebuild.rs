@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
 use factmill_core::position::SourceName;
+use factmill_core::table::TableName;
 use factmill_project::ProjectSource;
 
 use super::StreamPlan;
@@ -29,6 +30,9 @@ pub struct Rebuild {
     pub references: Vec<SourceName>,
     /// Whether it reads a source, so that [`Inputs`] need a lake.
     pub reads_lake: bool,
+    /// The table that it scans once and beside which it reads nothing but rows in memory: rebuilds
+    /// of one such table can share a scan of it.
+    pub only_scan: Option<TableName>,
     pub(super) work: Work,
     pub(super) plan: LogicalPlan,
     pub(super) schema: SchemaRef,

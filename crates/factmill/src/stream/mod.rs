@@ -11,6 +11,7 @@
 
 mod commit;
 pub(crate) mod observe;
+mod one_scan;
 mod open;
 mod pull;
 mod quarantine;

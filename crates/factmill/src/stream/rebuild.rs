@@ -10,10 +10,10 @@ use factmill_core::epoch::{Epoch, Reader};
 use factmill_core::error::{Action, backoff, policy};
 use factmill_core::position::SourceName;
 use factmill_core::source::{BoxedError, boxed};
-use factmill_core::table::Table;
+use factmill_core::table::{Table, TableName};
 use factmill_engine::lake::Lake;
-use factmill_engine::{Inputs, StreamPlan};
-use futures::{StreamExt, TryStreamExt, stream};
+use factmill_engine::{Inputs, StreamPlan, reference};
+use futures::{StreamExt, TryStreamExt, future, stream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::StageLost;
 use super::observe::Observer;
+use super::one_scan;
 use super::references::References;
 use crate::databases::Databases;
 
@@ -188,18 +189,22 @@ impl Rebuilds {
     /// Rebuilds what is due and not current, unless another process is at it.
     async fn rebuild_due(&mut self, observer: &dyn Observer) -> Result<(), BoxedError> {
         let alone = self.builder.try_alone().await?;
-        for index in 0..self.models.len() {
-            let now = Instant::now();
-            let newest = *self.committed.borrow();
-            if self.models[index].due > now || !self.is_stale(index, newest) {
-                continue;
-            }
-            let every = self.builder.plan.rebuilds()[index].every;
+        let (now, newest) = (Instant::now(), *self.committed.borrow());
+        let due: Vec<usize> = (0..self.models.len())
+            .filter(|index| self.models[*index].due <= now && self.is_stale(*index, newest))
+            .collect();
+        for group in self.builder.groups(&due) {
+            let (began, newest) = (Instant::now(), *self.committed.borrow());
             if let Some(alone) = &alone {
-                self.builder.build(index, alone, observer).await?;
-                self.models[index].state = self.built_from(index, newest);
+                self.builder.build(&group, alone, observer).await?;
             }
-            self.models[index].due = now + every.max(now.elapsed() * ONE_PART_IN);
+            for index in group {
+                if alone.is_some() {
+                    self.models[index].state = self.built_from(index, newest);
+                }
+                let every = self.builder.plan.rebuilds()[index].every;
+                self.models[index].due = began + every.max(began.elapsed() * ONE_PART_IN);
+            }
         }
         Ok(())
     }
@@ -249,9 +254,10 @@ impl Rebuilds {
             .collect();
         while !left.is_empty() {
             let (now, later) = self.builder.split_ready(&left);
-            let builds = now
+            let groups = self.builder.groups(&now);
+            let builds = groups
                 .iter()
-                .map(|index| self.builder.build(*index, &alone, observer));
+                .map(|group| self.builder.build(group, &alone, observer));
             let builds = stream::iter(builds).buffer_unordered(AT_ONCE);
             builds.try_collect::<()>().await?;
             for index in now {
@@ -306,21 +312,68 @@ impl Builder {
         rebuilds.iter().partition(|index| !waits(index))
     }
 
-    /// Computes the plan's rebuild at `index` from what is committed now and puts the rows in the
+    /// Those that read one table and nothing else, together; in the order of the first of each group,
+    /// which stays behind whatever its members read.
+    fn groups(&self, rebuilds: &[usize]) -> Vec<Vec<usize>> {
+        let mut groups: Vec<(Option<&TableName>, Vec<usize>)> = Vec::new();
+        for &index in rebuilds {
+            let scans = self.plan.rebuilds()[index].only_scan.as_ref();
+            let group = groups
+                .iter_mut()
+                .find(|(of, _)| of.is_some() && *of == scans);
+            match group {
+                Some((_, group)) => group.push(index),
+                None => groups.push((scans, vec![index])),
+            }
+        }
+        groups.into_iter().map(|(_, group)| group).collect()
+    }
+
+    /// Computes a group of the plan's rebuilds from what is committed now and puts the rows in the
     /// place of the old ones. Two processes must not do it at the same time: the one that read
     /// earlier could end later.
-    ///
-    /// On a task of its own: reading the lake and aggregating hold a thread for long, and the epochs
-    /// go on meanwhile.
     async fn build(
         &self,
-        index: usize,
+        group: &[usize],
         _alone: &Alone,
+        observer: &dyn Observer,
+    ) -> Result<(), BoxedError> {
+        // nobody closes it
+        let _slot = self.slots.acquire().await;
+        let databases = self.databases.relations();
+        let shared = match group {
+            [first, _, ..] => self.plan.rebuilds()[*first].only_scan.as_ref(),
+            _ => None,
+        };
+        let inputs = match shared {
+            Some(table) => one_scan::share(&databases.warehouse, table, group.len())
+                .into_iter()
+                .map(|warehouse| reference::Databases {
+                    warehouse,
+                    ..databases.clone()
+                })
+                .collect(),
+            None => vec![databases],
+        };
+        let builds = group
+            .iter()
+            .zip(inputs)
+            .map(|(index, databases)| self.build_one(*index, databases, observer));
+        future::try_join_all(builds).await?;
+        Ok(())
+    }
+
+    /// On a task of its own: reading the lake and aggregating hold a thread for long, and the epochs
+    /// go on meanwhile.
+    async fn build_one(
+        &self,
+        index: usize,
+        databases: reference::Databases,
         observer: &dyn Observer,
     ) -> Result<(), BoxedError> {
         let began = Instant::now();
         let builder = self.clone();
-        let work = tokio::spawn(async move { builder.compute_and_swap(index).await });
+        let work = tokio::spawn(async move { builder.compute_and_swap(index, databases).await });
         let rows = AbortOnDropHandle::new(work).await.map_err(|source| {
             boxed(StageLost {
                 stage: "rebuild",
@@ -332,9 +385,11 @@ impl Builder {
         Ok(())
     }
 
-    async fn compute_and_swap(&self, index: usize) -> Result<u64, BoxedError> {
-        // nobody closes it
-        let _slot = self.slots.acquire().await;
+    async fn compute_and_swap(
+        &self,
+        index: usize,
+        databases: reference::Databases,
+    ) -> Result<u64, BoxedError> {
         let rebuild = &self.plan.rebuilds()[index];
         let table: &Table = &self.plan.tables()[rebuild.table];
         let lake = match rebuild.reads_lake {
@@ -344,10 +399,7 @@ impl Builder {
             }
             false => None,
         };
-        let inputs = Inputs {
-            lake,
-            databases: self.databases.relations(),
-        };
+        let inputs = Inputs { lake, databases };
         let rows = self.plan.rebuild(rebuild, &inputs).await.map_err(boxed)?;
         let rows = rows.batches.map(|batch| batch.map_err(boxed)).boxed();
         let loaded = self
