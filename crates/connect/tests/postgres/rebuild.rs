@@ -289,6 +289,34 @@ async fn rows_that_end_with_an_error_change_nothing() {
 }
 
 #[tokio::test]
+async fn tables_of_one_schema_are_replaced_side_by_side_and_granted() {
+    let fixture = Fixture::new().await;
+    let named = |index: usize| {
+        let mut table = totals();
+        table.name.name = format!("totals_{index}");
+        table
+    };
+    let tables: Vec<Table> = (0..6).map(named).collect();
+    let (tables, _) = fixture.prepare(tables).await;
+    fixture.warehouse.create_roles().await.unwrap();
+    for granted_before in [false, true, true] {
+        if !granted_before {
+            fixture
+                .run("revoke usage on schema banking from factmill_reader")
+                .await;
+        }
+        let content = [("a", 1)];
+        let loads = tables
+            .iter()
+            .map(|table| load(&fixture, table, &content, Swap::Refresh));
+        futures::future::try_join_all(loads).await.unwrap();
+        let granted = "select has_schema_privilege('factmill_reader', 'banking', 'usage') \
+                       and has_table_privilege('factmill_reader', 'banking.totals_5', 'select')";
+        assert_eq!(fixture.value(granted).await, "true");
+    }
+}
+
+#[tokio::test]
 async fn a_long_reader_does_not_stop_the_others() {
     let fixture = Fixture::new().await;
     load(&fixture, &totals(), &[("a", 1)], Swap::Refresh)

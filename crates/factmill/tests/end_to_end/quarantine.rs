@@ -7,7 +7,7 @@ use factmill_testkit::DuckDb;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::world::{Sent, World};
+use super::world::{Sent, World, finished};
 
 /// A model that divides by zero for a channel of one letter, and takes no currency `none`.
 const SHARES: &str = "\
@@ -128,5 +128,33 @@ async fn a_record_that_a_model_or_a_table_refuses_is_one_dead_letter_and_the_res
         .await?
         .get(0);
     ensure!(rows == GOOD, "the batch built {rows} rows");
+
+    // a model that takes hardly any record is broken itself, and none is set aside for it
+    let broken = SHARES.replace("length(channel) - 1", "length(channel) - length(channel)");
+    fs::write(models.join("fct_shares.sql"), broken)?;
+    world.run(&[
+        "produce", "banking", "--count", "5000", "--rate", "max", "--seed", "6",
+    ])?;
+    let stopped = finished(world.factmill(&["stream", "banking", "--once"]))?;
+    let told = String::from_utf8_lossy(&stopped.stderr);
+    ensure!(
+        stopped.status.code() == Some(1)
+            && told.contains("more than 1000 records")
+            && told.contains("fct_shares"),
+        "{}: {told}",
+        stopped.status
+    );
+    let row = warehouse
+        .query_one(
+            "select (select count(*) from banking.fct_transactions), \
+             (select count(*) from factmill.dead_letters)",
+            &[],
+        )
+        .await?;
+    let kept: (i64, i64) = (row.get(0), row.get(1));
+    ensure!(
+        kept == (GOOD, 3),
+        "{kept:?} facts and dead letters are kept"
+    );
     Ok(())
 }

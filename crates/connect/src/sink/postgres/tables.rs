@@ -466,24 +466,28 @@ pub(super) async fn grant_readers(
             source,
         )
     };
-    let there: bool = tx
-        .query_one(
-            "select exists (select from pg_roles where rolname = 'factmill_reader')",
-            &[],
+    let (schema, name) = (&table.name.schema, qualified(&table.name));
+    let granted = tx
+        .query_opt(
+            "select has_schema_privilege(oid, $1, 'usage') \
+             from pg_roles where rolname = 'factmill_reader'",
+            &[schema],
         )
         .await
-        .map_err(wrong)?
-        .get(0);
-    if !there {
+        .map_err(wrong)?;
+    let Some(granted) = granted else {
         return Ok(());
+    };
+    let mut ddl = format!("grant select on {name} to factmill_reader;");
+    if !granted.get::<_, bool>(0) {
+        // of two transactions that grant the same schema at once the server fails one
+        ddl.push_str(&format!(
+            "select pg_advisory_xact_lock(hashtextextended('factmill grants', 0)); \
+             grant usage on schema {} to factmill_reader",
+            quoted(schema)
+        ));
     }
-    tx.batch_execute(&format!(
-        "grant usage on schema {} to factmill_reader; grant select on {} to factmill_reader",
-        quoted(&table.name.schema),
-        qualified(&table.name)
-    ))
-    .await
-    .map_err(wrong)
+    tx.batch_execute(&ddl).await.map_err(wrong)
 }
 
 async fn add_columns(
