@@ -24,6 +24,7 @@ mod postgres;
 pub mod project;
 mod registry;
 mod scratch;
+mod tables;
 pub mod toolchain;
 
 pub use browser::Browser;
@@ -34,3 +35,4 @@ pub use mongo::{Mongo, MongoProxy};
 pub use outside::unique_name;
 pub use postgres::{Postgres, TestDatabase};
 pub use registry::SchemaRegistry;
+pub use tables::same_tables;

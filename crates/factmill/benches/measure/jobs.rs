@@ -3,11 +3,11 @@
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use factmill_testkit::{Mongo, project};
+use factmill_testkit::{Mongo, TestDatabase, project, same_tables};
 use serde::Deserialize;
 use tempfile::TempDir;
 
@@ -151,14 +151,8 @@ impl Jobs {
         let mut command = self.stream(&[job], database.url(), &format!("lake-{job}"));
         command.args(["--once", "--json", "--log-format", "json"]);
         let began = Instant::now();
-        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        let output = succeed(command).await?;
         let seconds = began.elapsed().as_secs_f64();
-        ensure!(
-            output.status.success(),
-            "stream {job} ended with {}:\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        );
         let line: Line = serde_json::from_slice(&output.stdout)?;
         ensure!(
             line.rows_in >= sent,
@@ -209,8 +203,46 @@ impl Jobs {
             let lines: Result<Vec<Line>, _> = lines.map(serde_json::from_str).collect();
             ran.push(lines?);
         }
+        self.keep_their_promise(&processes.concat(), &database, &lake)
+            .await?;
         Ok(ran)
     }
+
+    /// Reads what is left, rebuilds what is not current, and compares each job's tables with those of
+    /// a batch over the lake.
+    async fn keep_their_promise(
+        &self,
+        jobs: &[&str],
+        database: &TestDatabase,
+        lake: &str,
+    ) -> Result<()> {
+        let mut rest = self.stream(jobs, database.url(), lake);
+        rest.args(["--once", "--listen", "127.0.0.1:0"]);
+        succeed(rest).await?;
+        let client = database.connect().await?;
+        for job in jobs {
+            let schema = format!("batch_{job}");
+            let mut batch = self.command(database.url(), lake);
+            batch.args(["run", "--job", job, "--set", &format!("schema={schema}")]);
+            succeed(batch).await?;
+            same_tables(&client, job, &schema).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a command to its end, which must be a good one.
+async fn succeed(mut command: Command) -> Result<Output> {
+    // not the variables: they hold passwords
+    let told = format!("{:?}", command.get_args().collect::<Vec<_>>());
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    ensure!(
+        output.status.success(),
+        "{told} ended with {}:\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(output)
 }
 
 /// Rows a second and where the time went; the stages run side by side, so shares are of their sum.

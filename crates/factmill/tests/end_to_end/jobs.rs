@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use factmill_testkit::Mongo;
+use factmill_testkit::{Mongo, same_tables};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio_postgres::Client;
@@ -109,7 +109,7 @@ async fn chained(mongo: impl Future<Output = Result<Mongo>>) -> Result<()> {
     world.run(&["stream", "banking", "banking_chained", "--once"])?;
     promise::holds(&world, BANKING, produced).await?;
     promise::holds(&world, BANKING_CHAINED, produced).await?;
-    promise::same_tables(&warehouse, "banking", "banking_chained").await
+    same_tables(&warehouse, "banking", "banking_chained").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,7 +174,7 @@ async fn all_at_once(streams: &[&[&str]]) -> Result<()> {
         promise::holds(&world, job, produced).await?;
     }
     rates.end()?;
-    promise::same_tables(&warehouse, "banking", "banking_chained").await
+    same_tables(&warehouse, "banking", "banking_chained").await
 }
 
 #[tokio::test(flavor = "multi_thread")]

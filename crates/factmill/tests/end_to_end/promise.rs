@@ -8,6 +8,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use factmill_testkit::same_tables;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -193,45 +194,4 @@ async fn tables_are_those_of_a_batch(world: &World, warehouse: &Client, job: Job
     let setting = format!("schema={schema}");
     world.run(&["run", "--job", job.name, "--set", &setting])?;
     same_tables(warehouse, job.name, &schema).await
-}
-
-/// Two schemas have the same tables with the same rows.
-pub(super) async fn same_tables(warehouse: &Client, one: &str, other: &str) -> Result<()> {
-    let tables = tables_of(warehouse, one).await?;
-    let others = tables_of(warehouse, other).await?;
-    ensure!(
-        !tables.is_empty() && tables == others,
-        "schema {one} has the tables {tables:?}, schema {other} {others:?}"
-    );
-    for table in tables {
-        let only = async |here: &str, there: &str| -> Result<(i64, Option<String>)> {
-            let row = warehouse
-                .query_one(
-                    &format!(
-                        "select count(*), min(x::text) \
-                         from (table \"{here}\".\"{table}\" except all table \"{there}\".\"{table}\") x"
-                    ),
-                    &[],
-                )
-                .await
-                .with_context(|| format!("comparing {table}"))?;
-            Ok((row.get(0), row.get(1)))
-        };
-        let (in_one, in_other) = (only(one, other).await?, only(other, one).await?);
-        ensure!(
-            in_one.0 == 0 && in_other.0 == 0,
-            "{table}: only in {one} {in_one:?}, only in {other} {in_other:?}"
-        );
-    }
-    Ok(())
-}
-
-async fn tables_of(warehouse: &Client, schema: &str) -> Result<Vec<String>> {
-    let rows = warehouse
-        .query(
-            "select table_name::text from information_schema.tables where table_schema = $1 order by 1",
-            &[&schema],
-        )
-        .await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
