@@ -196,15 +196,16 @@ async fn a_collection_that_changes_and_a_server_that_is_killed_end_in_an_equal_t
     // in the middle of the snapshot, with changes before and after
     let some = async || Ok(shop.rows().await?.len() >= 300);
     let (begun, changed) = tokio::join!(eventually("some rows", some), shop.change(0..100));
-    begun.and(changed)?;
+    let told = || running.said().unwrap_or_default();
+    begun.and(changed).with_context(told)?;
     shop.kill_and_restart(&mongo).await?;
     shop.change(100..200).await?;
-    shop.equal().await?;
+    shop.equal().await.with_context(told)?;
     // in the middle of the changes
     shop.change(200..250).await?;
     shop.kill_and_restart(&mongo).await?;
     shop.change(250..300).await?;
-    shop.equal().await?;
+    shop.equal().await.with_context(told)?;
     let (status, said) = running.end()?;
     ensure!(status.success(), "the stream ended with {status}:\n{said}");
     ensure!(

@@ -26,7 +26,9 @@ const COMPILER: SystemPackage = SystemPackage {
 };
 
 /// Reports a version that drivers of today accept; says "ready" when its port is open. With a file as
-/// second argument each answer comes after what it says is in the file.
+/// second argument each answer comes after what it says is in the file, and the port opens in a later
+/// second than any that a server before it lived in: an event's time is the second and a number that
+/// begins at 0 with each start, so events of the same second would be older than those of before.
 const SOURCE: &str = r#"
 import de.bwaldvogel.mongo.MongoServer;
 import de.bwaldvogel.mongo.MongoVersion;
@@ -35,10 +37,12 @@ import de.bwaldvogel.mongo.backend.h2.H2Backend;
 import de.bwaldvogel.mongo.backend.memory.MemoryBackend;
 import de.bwaldvogel.mongo.bson.Document;
 import de.bwaldvogel.mongo.wire.message.MongoMessage;
+import java.time.Instant;
 import java.util.List;
 
 public class Launcher {
     public static void main(String[] arguments) {
+        long began = Instant.now().getEpochSecond();
         AbstractMongoBackend backend = arguments.length > 1 ? inFile(arguments[1]) : new MemoryBackend();
         backend.version(new MongoVersion() {
             public List<Integer> getVersionArray() { return List.of(5, 0, 0); }
@@ -46,6 +50,9 @@ public class Launcher {
         });
         MongoServer server = new MongoServer(backend);
         server.enableOplog();
+        while (arguments.length > 1 && Instant.now().getEpochSecond() == began) {
+            Thread.onSpinWait();
+        }
         server.bind("127.0.0.1", Integer.parseInt(arguments[0]));
         System.out.println("ready");
     }
@@ -64,7 +71,7 @@ public class Launcher {
 
 /// The folder with the jars and the compiled launcher.
 pub(super) fn program() -> Result<PathBuf> {
-    toolchain::cached(&format!("mongo-java-server-{VERSION}-r2"), |folder| {
+    toolchain::cached(&format!("mongo-java-server-{VERSION}-r3"), |folder| {
         eprintln!("testkit: fetching mongo-java-server {VERSION} by Maven");
         let artifact = |name| Artifact {
             group: "de.bwaldvogel",
