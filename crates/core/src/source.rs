@@ -1,6 +1,7 @@
 //! What the epoch loop asks of a source of records.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,6 +18,16 @@ pub trait Classified: std::error::Error + Send + Sync + 'static {
 
 /// A boxed [`Classified`] error.
 pub type BoxedError = Box<dyn Classified>;
+
+/// A [`BoxedError`] as the source of another error, which a box cannot be, or of several: it shows and
+/// leads to what the boxed one does.
+pub type SharedError = Arc<dyn Classified>;
+
+impl Classified for SharedError {
+    fn kind(&self) -> ErrorKind {
+        self.as_ref().kind()
+    }
+}
 
 /// Boxes an error, for `map_err`.
 pub fn boxed(error: impl Classified) -> BoxedError {

@@ -26,7 +26,7 @@ pub use event::{Event, EventSource, Next};
 pub use json_fault::JsonFault;
 pub use partition::partition_of;
 pub use rate::{InvalidRate, Rate};
-pub use send::error::{ProduceError, SourceFailure};
+pub use send::error::ProduceError;
 pub use send::outbox::{Acknowledgement, KafkaOutbox, Outbox, Stored};
 pub use send::{DEFAULT_PARTITIONS, ProduceConfig, Progress, Report, produce};
 pub use unread::UnreadLimit;

@@ -10,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use async_trait::async_trait;
 use factmill_core::error::ErrorKind;
-use factmill_core::source::{BoxedError, Classified, boxed};
+use factmill_core::source::{BoxedError, Classified, SharedError, boxed};
 use factmill_core::table::TableName;
 use factmill_core::table_reader::{Relations, RowStream, TableReader};
 use futures::{StreamExt, stream};
@@ -208,9 +208,9 @@ async fn hand_out(reader: Arc<dyn TableReader>, mut asked: Vec<Asked>) {
 }
 
 async fn fail(asked: Vec<Asked>, error: BoxedError) {
-    let error = Arc::new(error);
+    let error = SharedError::from(error);
     for asked in asked {
-        let failed = boxed(SharedFailure(Arc::clone(&error)));
+        let failed = boxed(Arc::clone(&error));
         // a reader that is gone needs no reason
         let _ = asked.batches.send(Err(failed)).await;
     }
@@ -224,28 +224,6 @@ struct NotInScan(#[source] ArrowError);
 impl Classified for NotInScan {
     fn kind(&self) -> ErrorKind {
         ErrorKind::Internal
-    }
-}
-
-/// What ended the scan, for each of its readers.
-#[derive(Debug)]
-struct SharedFailure(Arc<BoxedError>);
-
-impl fmt::Display for SharedFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for SharedFailure {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
-    }
-}
-
-impl Classified for SharedFailure {
-    fn kind(&self) -> ErrorKind {
-        self.0.kind()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use factmill_core::error::ErrorKind;
-use factmill_core::source::{BoxedError, Classified};
+use factmill_core::source::{Classified, SharedError};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// Why a producer could not go on.
@@ -64,23 +64,7 @@ pub enum ProduceError {
     },
     /// The source of events cannot go on.
     #[error("the source of events cannot go on")]
-    Source(#[source] SourceFailure),
-}
-
-/// What a source of events said when it could not go on.
-#[derive(Debug)]
-pub struct SourceFailure(pub(super) BoxedError);
-
-impl fmt::Display for SourceFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for SourceFailure {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
-    }
+    Source(#[source] SharedError),
 }
 
 impl Classified for ProduceError {
@@ -95,7 +79,7 @@ impl Classified for ProduceError {
                 Some(Cause::Settings | Cause::Rights | Cause::Size) => ErrorKind::Configuration,
                 Some(Cause::Other) | None => ErrorKind::Internal,
             },
-            Self::Source(error) => error.0.kind(),
+            Self::Source(error) => error.kind(),
         }
     }
 }

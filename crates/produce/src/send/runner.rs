@@ -11,7 +11,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use tokio_util::sync::CancellationToken;
 
 use super::delivery::{Deliveries, mark};
-use super::error::{ProduceError, SourceFailure};
+use super::error::ProduceError;
 use super::{ProduceConfig, Progress, Report};
 use crate::event::{Event, EventSource, Next};
 use crate::partition::partition_of;
@@ -52,7 +52,7 @@ impl<S: EventSource, P: FnMut(&Progress)> Told<S, P> {
 }
 
 fn source_failed(error: BoxedError) -> ProduceError {
-    ProduceError::Source(SourceFailure(error))
+    ProduceError::Source(error.into())
 }
 
 /// Whether the run goes on.

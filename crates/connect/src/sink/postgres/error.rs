@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use factmill_core::error::ErrorKind;
 use factmill_core::position::{InvalidCursor, PartitionId};
-use factmill_core::source::{BoxedError, Classified};
+use factmill_core::source::{Classified, SharedError};
 use factmill_core::table::TableName;
 use tokio_postgres::error::{DbError, SqlState};
 
@@ -178,11 +178,11 @@ pub enum WarehouseError {
         /// The table.
         table: TableName,
         /// Why.
-        source: Cause,
+        source: SharedError,
     },
     /// The lake's part of the epoch failed.
     #[error("cannot stage the lake's part of the epoch")]
-    Lake(#[source] Cause),
+    Lake(#[source] SharedError),
     /// A name that Postgres would cut.
     #[error("the name `{name}` has {} bytes, Postgres keeps 63: choose a shorter alias", .name.len())]
     NameTooLong {
@@ -192,28 +192,6 @@ pub enum WarehouseError {
     /// A broken invariant.
     #[error("{0}")]
     Broken(String),
-}
-
-/// An error of another part, kept as the source of this one.
-#[derive(Debug)]
-pub struct Cause(BoxedError);
-
-impl From<BoxedError> for Cause {
-    fn from(error: BoxedError) -> Self {
-        Self(error)
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Cause {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
-    }
 }
 
 /// A generation that may be missing.
@@ -368,7 +346,7 @@ impl Classified for WarehouseError {
             Self::Position { .. } | Self::Encode { .. } | Self::Decode(_) | Self::Broken(_) => {
                 ErrorKind::Internal
             }
-            Self::Rows { source, .. } | Self::Lake(source) => source.0.kind(),
+            Self::Rows { source, .. } | Self::Lake(source) => source.kind(),
         }
     }
 }

@@ -44,7 +44,7 @@ pub use config::{TlsMode, UnknownTlsMode, WarehouseConfig, WarehouseTls};
 pub use dead_letters::{DeadLetterFilter, ListedDeadLetter, StoredDeadLetter};
 pub use decode::DecodeError;
 pub use epochs::CommittedEpoch;
-pub use error::{Cause, Generation, Misfit, Refusal, RefusalSource, WarehouseError};
+pub use error::{Generation, Misfit, Refusal, RefusalSource, WarehouseError};
 pub use examine::Examined;
 pub use lake_part::LakeEpoch;
 pub use positions::{ReaderPositions, StoredPosition};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use factmill_core::error::ErrorKind;
 use factmill_core::position::SourceName;
-use factmill_core::source::{BoxedError, Classified};
+use factmill_core::source::{Classified, SharedError};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -81,7 +81,7 @@ pub enum KafkaSourceError {
         /// The source.
         source_name: SourceName,
         /// The store's error.
-        source: StoreError,
+        source: SharedError,
     },
     /// A request to the brokers failed; it may succeed later.
     #[error("kafka topic `{topic}`: {request} failed")]
@@ -125,7 +125,7 @@ impl Classified for KafkaSourceError {
             | Self::NoTopic { .. } => ErrorKind::Configuration,
             Self::Unreachable { .. } => ErrorKind::Unreachable,
             Self::Gap(_) => ErrorKind::Gap,
-            Self::Positions { source, .. } => source.0.kind(),
+            Self::Positions { source, .. } => source.kind(),
             Self::Request { .. } => ErrorKind::Transient,
             Self::Client { .. }
             | Self::Broken { .. }
@@ -164,28 +164,6 @@ pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::GroupAuthorizationFailed
             | RDKafkaErrorCode::ClusterAuthorizationFailed
     )
-}
-
-/// The error of a [`factmill_core::source::PositionStore`].
-#[derive(Debug)]
-pub struct StoreError(BoxedError);
-
-impl StoreError {
-    pub(super) fn new(error: BoxedError) -> Self {
-        Self(error)
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for StoreError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
-    }
 }
 
 /// A stored position that the topic does not reach any more.

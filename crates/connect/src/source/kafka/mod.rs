@@ -33,7 +33,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 pub use config::{Identity, KafkaConfig, KafkaRead, Start};
-pub use error::{Gap, GapFound, KafkaSourceError, StoreError};
+pub use error::{Gap, GapFound, KafkaSourceError};
 
 use buffer::Buffer;
 use context::Context;

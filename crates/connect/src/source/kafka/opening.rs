@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 
 use super::buffer::{Opening, partition_id};
 use super::config::{Identity, KafkaRead, Start};
-use super::error::{Gap, GapFound, KafkaSourceError, StoreError, is_refusal};
+use super::error::{Gap, GapFound, KafkaSourceError, is_refusal};
 use super::native;
 use super::shared::Shared;
 
@@ -274,7 +274,7 @@ impl Opener {
             tokio::select! {
                 answer = request => answer.map_err(|error| KafkaSourceError::Positions {
                     source_name: self.read.source.clone(),
-                    source: StoreError::new(error),
+                    source: error.into(),
                 }),
                 () = self.shared.stopped() => Err(KafkaSourceError::Stopped {
                     topic: self.read.topic.clone(),

@@ -1,10 +1,8 @@
 //! What can go wrong with a source of one reader.
 
-use std::fmt;
-
 use factmill_core::error::ErrorKind;
 use factmill_core::position::SourceName;
-use factmill_core::source::{BoxedError, Classified};
+use factmill_core::source::{Classified, SharedError};
 
 use super::reader::InvalidPlace;
 
@@ -17,7 +15,7 @@ pub enum SingleSourceError {
         /// What was read.
         what: String,
         /// The reader's error.
-        source: Cause,
+        source: SharedError,
     },
     /// Records between the stored position and what the server has are lost or not the same.
     #[error(
@@ -33,7 +31,7 @@ pub enum SingleSourceError {
         /// What was read.
         what: String,
         /// How position and server disagree.
-        found: Cause,
+        found: SharedError,
     },
     /// The positions could not be read.
     #[error("stored positions of {source_name} could not be read")]
@@ -41,7 +39,7 @@ pub enum SingleSourceError {
         /// The source.
         source_name: SourceName,
         /// The store's error.
-        source: Cause,
+        source: SharedError,
     },
     /// A stored position that no reader of this version wrote.
     #[error("stored position of {source_name} partition `{partition}` cannot be read")]
@@ -80,29 +78,13 @@ pub enum SingleSourceError {
 impl Classified for SingleSourceError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Reader { source, .. } | Self::Positions { source, .. } => source.0.kind(),
+            Self::Reader { source, .. } | Self::Positions { source, .. } => source.kind(),
             Self::Gap { .. } => ErrorKind::Gap,
             Self::LeaseLost { .. } => ErrorKind::Fenced,
             Self::Place { .. } | Self::Unplaced { .. } | Self::Stopped { .. } => {
                 ErrorKind::Internal
             }
         }
-    }
-}
-
-/// The error of a reader or of a [`factmill_core::source::PositionStore`].
-#[derive(Debug)]
-pub struct Cause(pub(super) BoxedError);
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Cause {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
     }
 }
 

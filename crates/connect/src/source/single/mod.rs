@@ -32,7 +32,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub use batch::{Batch, Record, Slot};
-pub use error::{Cause, Lost, SingleSourceError};
+pub use error::{Lost, SingleSourceError};
 pub use reader::{InvalidPlace, Place, Read, Reader};
 
 use buffer::Buffer;

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use super::SingleRead;
 use super::batch::Batch;
 use super::buffer::Buffer;
-use super::error::{Cause, Lost, SingleSourceError};
+use super::error::{Lost, SingleSourceError};
 use super::lease::OneReader;
 use super::reader::{Place, Read, Reader};
 
@@ -237,7 +237,7 @@ impl<R: Reader> Reading<'_, R> {
     fn store_failed(&self, error: BoxedError) -> SingleSourceError {
         SingleSourceError::Positions {
             source_name: self.read.source.clone(),
-            source: Cause(error),
+            source: error.into(),
         }
     }
 
@@ -282,11 +282,11 @@ impl<R: Reader> Reading<'_, R> {
                 job: self.read.reader.job.clone(),
                 source_name: self.read.source.clone(),
                 what,
-                found: Cause(error),
+                found: error.into(),
             },
             _ => SingleSourceError::Reader {
                 what,
-                source: Cause(error),
+                source: error.into(),
             },
         }
     }
@@ -296,7 +296,7 @@ impl SingleRead {
     fn store_failed(&self, source: BoxedError) -> SingleSourceError {
         SingleSourceError::Positions {
             source_name: self.source.clone(),
-            source: Cause(source),
+            source: source.into(),
         }
     }
 }
