@@ -77,7 +77,7 @@ pub(super) fn encode(
 
 /// The bounds over all groups that have values.
 fn byte_bounds(groups: &[RowGroupMetaData], leaf: usize) -> ByteBounds {
-    let mut bounds: ByteBounds = None;
+    let mut bounds: Option<(&[u8], &[u8])> = None;
     for group in groups {
         let chunk = group.column(leaf);
         let statistics = chunk.statistics()?;
@@ -86,23 +86,9 @@ fn byte_bounds(groups: &[RowGroupMetaData], leaf: usize) -> ByteBounds {
         }
         let min = statistics.min_bytes_opt()?;
         let max = statistics.max_bytes_opt()?;
-        bounds = Some(match bounds {
-            None => (min.to_vec(), max.to_vec()),
-            Some((low, high)) => (
-                if low.as_slice() <= min {
-                    low
-                } else {
-                    min.to_vec()
-                },
-                if high.as_slice() >= max {
-                    high
-                } else {
-                    max.to_vec()
-                },
-            ),
-        });
+        bounds = Some(bounds.map_or((min, max), |(low, high)| (low.min(min), high.max(max))));
     }
-    bounds
+    bounds.map(|(min, max)| (min.to_vec(), max.to_vec()))
 }
 
 fn properties(schema: &Schema) -> WriterProperties {
