@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -11,7 +11,7 @@ use factmill_testkit::{Mongo, TestDatabase, project, same_tables};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use super::run::{Phases, phases_by_job};
+use super::run::{Phases, phases_by_job, succeed};
 use super::world::{PARTITIONS, World};
 
 /// The jobs, their topics, and how many events each gets. A message of stripe holds up to 25 charges, and a document
@@ -117,13 +117,7 @@ impl Jobs {
         } else {
             command.args(["--count", &count.to_string()]);
         }
-        let output = tokio::task::spawn_blocking(move || command.output()).await??;
-        ensure!(
-            output.status.success(),
-            "produce {job} ended with {}:\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let output = succeed(command).await?;
         let line: serde_json::Value = serde_json::from_slice(&output.stdout)?;
         line["events"].as_u64().context("no count of events")
     }
@@ -229,20 +223,6 @@ impl Jobs {
         }
         Ok(())
     }
-}
-
-/// Runs a command to its end, which must be a good one.
-async fn succeed(mut command: Command) -> Result<Output> {
-    // not the variables: they hold passwords
-    let told = format!("{:?}", command.get_args().collect::<Vec<_>>());
-    let output = tokio::task::spawn_blocking(move || command.output()).await??;
-    ensure!(
-        output.status.success(),
-        "{told} ended with {}:\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(output)
 }
 
 /// Rows a second and where the time went; the stages run side by side, so shares are of their sum.

@@ -1,6 +1,7 @@
 //! (c): the release binary over the same events, and what it and the warehouse tell about its time.
 
 use std::collections::HashMap;
+use std::process::{Command, Output};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -83,18 +84,26 @@ pub(crate) fn phases_by_job(log: &[u8]) -> Result<HashMap<String, Phases>> {
         .collect()
 }
 
-/// Runs it to its end and checks that every event became a fact.
-pub(crate) async fn once(world: &World, place: &Place, events: u64) -> Result<Factmill> {
-    let mut command = world.stream(place, &["--once", "--json", "--log-format", "json"]);
-    let began = Instant::now();
+/// Runs a command to its end, which must be a good one.
+pub(crate) async fn succeed(mut command: Command) -> Result<Output> {
+    // not the variables: they hold passwords
+    let told = format!("{:?}", command.get_args().collect::<Vec<_>>());
     let output = tokio::task::spawn_blocking(move || command.output()).await??;
-    let seconds = began.elapsed().as_secs_f64();
     ensure!(
         output.status.success(),
-        "factmill ended with {}:\n{}",
+        "{told} ended with {}:\n{}",
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
+    Ok(output)
+}
+
+/// Runs it to its end and checks that every event became a fact.
+pub(crate) async fn once(world: &World, place: &Place, events: u64) -> Result<Factmill> {
+    let command = world.stream(place, &["--once", "--json", "--log-format", "json"]);
+    let began = Instant::now();
+    let output = succeed(command).await?;
+    let seconds = began.elapsed().as_secs_f64();
     let summary: Summary = serde_json::from_slice(&output.stdout)?;
     ensure!(
         (summary.rows_in, summary.dead_letters) == (events, 0),
