@@ -1,6 +1,5 @@
 //! What can go wrong with a Kafka source, and what it means for the run.
 
-use std::fmt;
 use std::time::Duration;
 
 use factmill_core::error::ErrorKind;
