@@ -5,9 +5,9 @@
 //! has room for it, and a pull that is not full yet waits until no epoch is under way. What a stage
 //! holds is bounded by the trigger's `max_bytes`; without room the source pauses.
 //!
-//! A failure never cancels a commit half-way: the stage that failed closes its queue, the others
-//! finish what they hold, and [`run`] then decides by [`policy`] whether to begin again at the
-//! stored positions or to stop.
+//! A failure never cancels a commit half-way: the stage that failed closes its queue, the sources
+//! stop, the others finish what they hold, and [`run`] then decides by [`policy`] whether to begin
+//! again at the stored positions or to stop.
 
 mod commit;
 pub(crate) mod observe;
@@ -122,14 +122,15 @@ async fn epochs(
     let under_way = pull::UnderWay::none();
 
     let pulls = job.sources.iter_mut().map(|decoding| {
-        pull::pull_and_decode(
+        let pull = pull::pull_and_decode(
             decoding,
             decoded.clone(),
             committed.subscribe(),
             &under_way,
             &stop,
             observer,
-        )
+        );
+        ending(&stop, pull)
     });
     let pulls = futures::future::join_all(pulls);
     let transform = transform::transform(&job.transformer, to_transform, transformed, observer);
@@ -138,12 +139,26 @@ async fn epochs(
     drop(decoded);
 
     let stream = async {
-        let (pulled, transformed, committed) = tokio::join!(pulls, transform, commit);
+        let (pulled, transformed, committed) =
+            tokio::join!(pulls, ending(&stop, transform), ending(&stop, commit));
         streamed.cancel();
         first_cause([committed, transformed].into_iter().chain(pulled))
     };
-    let (stream, rebuilds) = tokio::join!(stream, rebuilds);
+    let (stream, rebuilds) = tokio::join!(stream, ending(&stop, rebuilds));
     first_cause([stream, rebuilds].into_iter())
+}
+
+/// Ends the stretch when one of its parts fails. Another source could go on for ever, and nobody would
+/// be told of the failure.
+async fn ending(
+    stop: &CancellationToken,
+    part: impl Future<Output = Result<(), BoxedError>>,
+) -> Result<(), BoxedError> {
+    let ended = part.await;
+    if ended.is_err() {
+        stop.cancel();
+    }
+    ended
 }
 
 /// The failure that needs a person, if any, else the first one: a fenced commit must not hide that
