@@ -73,6 +73,21 @@ async fn warehouse(connections: &Connections) -> anyhow::Result<Warehouse> {
 /// When one of them cannot be had.
 async fn reading(connections: &Connections) -> anyhow::Result<Inputs> {
     let warehouse = warehouse(connections).await?;
+    let lake = lake(connections, &warehouse).await?;
+    Ok(Inputs {
+        lake: Some(lake.newest().await.map_err(Failure::classified)?),
+        databases: Databases::new(warehouse, connections.database_configs()).relations(),
+    })
+}
+
+/// Opens the lake for reading.
+///
+/// # Errors
+/// When it cannot be had.
+async fn lake(
+    connections: &Connections,
+    warehouse: &Warehouse,
+) -> anyhow::Result<factmill_engine::lake::Lake> {
     let (Some(settings), Some(place)) = (&connections.warehouse, &connections.lake) else {
         return Err(Failure::usage("the profile has no `warehouse` or no `lake`").into());
     };
@@ -82,11 +97,6 @@ async fn reading(connections: &Connections) -> anyhow::Result<Inputs> {
     Lake::open(&client, location.clone())
         .await
         .map_err(Failure::classified)?;
-    let lake = lake_reader::open(settings.url_with_tls().expose(), &location)
-        .await
-        .map_err(Failure::classified)?;
-    Ok(Inputs {
-        lake: Some(lake.newest().await.map_err(Failure::classified)?),
-        databases: Databases::new(warehouse, connections.database_configs()).relations(),
-    })
+    let lake = lake_reader::open(settings.url_with_tls().expose(), &location).await;
+    Ok(lake.map_err(Failure::classified)?)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, Int32Array, StringArray};
 use arrow::record_batch::RecordBatch;
 use factmill_connect::sink::postgres::{Loaded, Swap, WarehouseError};
+use factmill_core::epoch::Epoch;
 use factmill_core::source::BoxedError;
 use factmill_core::table::{Column, Maintenance, Table};
 use factmill_core::table_reader::RowStream;
@@ -21,6 +22,16 @@ fn totals() -> Table {
         &[("day", "text"), ("n", "integer")],
         Maintenance::Rebuild { every },
     )
+}
+
+/// By a stream that found the table's first generation.
+const REFRESH: Swap = Swap::Refresh { compiled: 1 };
+
+/// By a batch run that has read every epoch there may be.
+fn replace() -> Swap {
+    Swap::Replace {
+        read: Epoch::new(i64::MAX),
+    }
 }
 
 fn rows(rows: &[(&str, i32)]) -> RecordBatch {
@@ -64,7 +75,7 @@ const LEFT_OVER: &str = "select count(*) from pg_class where relname like '%fact
 #[tokio::test]
 async fn a_table_is_made_and_replaced() {
     let fixture = Fixture::new().await;
-    let first = load(&fixture, &totals(), &[("a", 1), ("b", 2)], Swap::Refresh)
+    let first = load(&fixture, &totals(), &[("a", 1), ("b", 2)], REFRESH)
         .await
         .unwrap();
     assert_eq!(
@@ -75,7 +86,7 @@ async fn a_table_is_made_and_replaced() {
         }
     );
     assert_eq!(contents(&fixture).await, "a1 b2");
-    let second = load(&fixture, &totals(), &[("c", 3)], Swap::Refresh)
+    let second = load(&fixture, &totals(), &[("c", 3)], REFRESH)
         .await
         .unwrap();
     assert_eq!(
@@ -85,7 +96,7 @@ async fn a_table_is_made_and_replaced() {
             generation: 1
         }
     );
-    let third = load(&fixture, &totals(), &[("d", 4)], Swap::Replace)
+    let third = load(&fixture, &totals(), &[("d", 4)], replace())
         .await
         .unwrap();
     assert_eq!(
@@ -138,13 +149,11 @@ async fn the_new_table_keeps_rights_indexes_and_comments() {
     let oid = format!("select '{name}'::regclass::oid");
     let old = fixture.value(&oid).await;
     for content in [[("a", 1)], [("b", 2)]] {
-        load(&fixture, &planned, &content, Swap::Refresh)
-            .await
-            .unwrap();
+        load(&fixture, &planned, &content, REFRESH).await.unwrap();
         assert_eq!(fixture.value(&facts).await, before);
     }
     assert_ne!(fixture.value(&oid).await, old, "it is another table by now");
-    let error = load(&fixture, &planned, &[("a", -1)], Swap::Refresh)
+    let error = load(&fixture, &planned, &[("a", -1)], REFRESH)
         .await
         .unwrap_err();
     assert_eq!(
@@ -170,10 +179,10 @@ async fn views_live_on() {
     let fixture = Fixture::new().await;
     fixture.prepare(vec![totals()]).await;
     fixture.run("create view banking.seen as select day, n from banking.totals; grant select on banking.seen to public").await;
-    load(&fixture, &totals(), &[("a", 1)], Swap::Refresh)
+    load(&fixture, &totals(), &[("a", 1)], REFRESH)
         .await
         .unwrap();
-    load(&fixture, &totals(), &[("b", 2), ("c", 3)], Swap::Replace)
+    load(&fixture, &totals(), &[("b", 2), ("c", 3)], replace())
         .await
         .unwrap();
     assert_eq!(fixture.value("select sum(n) from banking.seen").await, "5");
@@ -203,7 +212,7 @@ async fn views_live_on() {
         );
         async move {
             warehouse
-                .load_shadow_and_swap(&reader(), &changed, batches, Swap::Replace)
+                .load_shadow_and_swap(&reader(), &changed, batches, replace())
                 .await
         }
     };
@@ -229,7 +238,7 @@ async fn a_keyed_table_is_replaced_with_its_key_and_order() {
     ]);
     fixture
         .warehouse
-        .load_shadow_and_swap(&reader(), &tables[0], batches, Swap::Replace)
+        .load_shadow_and_swap(&reader(), &tables[0], batches, replace())
         .await
         .unwrap();
     let generations = fixture
@@ -252,7 +261,7 @@ async fn a_keyed_table_is_replaced_with_its_key_and_order() {
     let twice = stream(vec![Ok(keyed_rows(&[("a", "1", 1), ("a", "2", 2)]))]);
     let error = fixture
         .warehouse
-        .load_shadow_and_swap(&reader(), &tables[0], twice, Swap::Refresh)
+        .load_shadow_and_swap(&reader(), &tables[0], twice, REFRESH)
         .await
         .unwrap_err();
     assert!(error.refusal().is_some(), "{error:?}");
@@ -265,7 +274,7 @@ async fn a_keyed_table_is_replaced_with_its_key_and_order() {
 #[tokio::test]
 async fn rows_that_end_with_an_error_change_nothing() {
     let fixture = Fixture::new().await;
-    load(&fixture, &totals(), &[("a", 1)], Swap::Refresh)
+    load(&fixture, &totals(), &[("a", 1)], REFRESH)
         .await
         .unwrap();
     let broken: BoxedError = Box::new(
@@ -278,12 +287,12 @@ async fn rows_that_end_with_an_error_change_nothing() {
     let batches = stream(vec![Ok(rows(&[("b", 2)])), Err(broken)]);
     let error = fixture
         .warehouse
-        .load_shadow_and_swap(&reader(), &totals(), batches, Swap::Refresh)
+        .load_shadow_and_swap(&reader(), &totals(), batches, REFRESH)
         .await
         .unwrap_err();
     assert!(matches!(error, WarehouseError::Rows { .. }), "{error:?}");
     assert_eq!(contents(&fixture).await, "a1");
-    load(&fixture, &totals(), &[("c", 3)], Swap::Refresh)
+    load(&fixture, &totals(), &[("c", 3)], REFRESH)
         .await
         .unwrap();
 }
@@ -308,7 +317,7 @@ async fn tables_of_one_schema_are_replaced_side_by_side_and_granted() {
         let content = [("a", 1)];
         let loads = tables
             .iter()
-            .map(|table| load(&fixture, table, &content, Swap::Refresh));
+            .map(|table| load(&fixture, table, &content, REFRESH));
         futures::future::try_join_all(loads).await.unwrap();
         let granted = "select has_schema_privilege('factmill_reader', 'banking', 'usage') \
                        and has_table_privilege('factmill_reader', 'banking.totals_5', 'select')";
@@ -319,7 +328,7 @@ async fn tables_of_one_schema_are_replaced_side_by_side_and_granted() {
 #[tokio::test]
 async fn a_long_reader_does_not_stop_the_others() {
     let fixture = Fixture::new().await;
-    load(&fixture, &totals(), &[("a", 1)], Swap::Refresh)
+    load(&fixture, &totals(), &[("a", 1)], REFRESH)
         .await
         .unwrap();
     let long = fixture.database.connect().await.unwrap();
@@ -333,7 +342,7 @@ async fn a_long_reader_does_not_stop_the_others() {
                 &reader(),
                 &totals(),
                 stream(vec![Ok(rows(&[("b", 2)]))]),
-                Swap::Refresh,
+                REFRESH,
             )
             .await
     });
@@ -348,4 +357,75 @@ async fn a_long_reader_does_not_stop_the_others() {
     long.batch_execute("commit").await.unwrap();
     rebuild.await.unwrap().unwrap();
     assert_eq!(contents(&fixture).await, "b2");
+}
+
+#[tokio::test]
+async fn a_stream_of_before_a_batch_run_refreshes_nothing() {
+    let fixture = Fixture::new().await;
+    load(&fixture, &totals(), &[("a", 1)], REFRESH)
+        .await
+        .unwrap();
+    load(&fixture, &totals(), &[("b", 2)], replace())
+        .await
+        .unwrap();
+    let error = load(&fixture, &totals(), &[("c", 3)], REFRESH)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, WarehouseError::NewerGeneration { compiled: 1, .. }),
+        "{error:?}"
+    );
+    assert_eq!(contents(&fixture).await, "b2");
+}
+
+#[tokio::test]
+async fn rows_that_lack_an_epoch_do_not_replace_what_it_wrote() {
+    let fixture = Fixture::new().await;
+    let (tables, generations) = fixture.prepare(vec![keyed(), totals()]).await;
+    let mut first = fixture.epoch(&tables, &generations, 0, 10);
+    first.changes = vec![super::change(0, keyed_rows(&[("a", "1", 1)]))];
+    let read = fixture.warehouse.commit(&first).await.unwrap().epoch;
+    let mut second = fixture.epoch(&tables, &generations, 10, 20);
+    second.changes = vec![super::change(0, keyed_rows(&[("b", "1", 1)]))];
+    fixture.warehouse.commit(&second).await.unwrap();
+
+    let of_first = || stream(vec![Ok(keyed_rows(&[("a", "1", 1)]))]);
+    let error = fixture
+        .warehouse
+        .load_shadow_and_swap(&reader(), &tables[0], of_first(), Swap::Replace { read })
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, WarehouseError::Outrun { read: of, newest, .. } if of == read && newest > read),
+        "{error:?}"
+    );
+    let ids = "select string_agg(id, ' ' order by id) from banking.keyed";
+    assert_eq!(fixture.value(ids).await, "a b", "nothing was changed");
+    // what is rebuilt as a whole is made anew by the stream
+    load(&fixture, &totals(), &[("a", 1)], Swap::Replace { read })
+        .await
+        .unwrap();
+
+    let paused = fixture.warehouse.pause(&reader()).await.unwrap();
+    let (another, third) = (
+        fixture.another().await,
+        fixture.epoch(&tables, &generations, 20, 30),
+    );
+    let epoch = tokio::spawn(async move { another.commit(&third).await });
+    let waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted \
+                 and database = (select oid from pg_database where datname = current_database())";
+    while fixture.value(waits).await == "0" {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    paused
+        .load_shadow_and_swap(&tables[0], of_first())
+        .await
+        .unwrap();
+    drop(paused);
+    let error = epoch.await.unwrap().unwrap_err();
+    assert!(
+        matches!(error, WarehouseError::NewerGeneration { .. }),
+        "{error:?}"
+    );
+    assert_eq!(fixture.value(ids).await, "a");
 }

@@ -3,22 +3,25 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
-use factmill_connect::sink::postgres::{Swap, Warehouse};
+use factmill_connect::sink::postgres::{Swap, Warehouse, WarehouseError};
 use factmill_core::diagnostic::Diagnostics;
-use factmill_core::epoch::Reader;
+use factmill_core::epoch::{Epoch, Reader};
 use factmill_core::error::ExitCode;
 use factmill_core::source::{BoxedError, Classified, boxed};
 use factmill_core::table::{Table, TableName};
-use factmill_engine::{BatchPlan, Inputs, Memory};
+use factmill_core::table_reader::RowStream;
+use factmill_engine::lake::{Lake, LakeError, LakeSnapshot};
+use factmill_engine::{BatchPlan, Inputs, Memory, reference};
 use factmill_project::{Dependency, Model, Project};
 use futures::StreamExt;
 use serde::Serialize;
 
-use super::{reading, warehouse};
+use super::{lake, warehouse};
 use crate::cli::RunArgs;
 use crate::config::Needs;
 use crate::context::Context;
-use crate::failure::chain;
+use crate::databases::Databases;
+use crate::failure::{Failure, chain};
 use crate::printer::{BAD, GOOD, Printer, WARN, grouped};
 use crate::workspace::Workspace;
 
@@ -48,15 +51,17 @@ pub(super) async fn run(arguments: &RunArgs, context: &Context) -> anyhow::Resul
     let servers = workspace.servers(needs, "factmill run").await?;
     let built = async {
         let connections = servers.connections();
-        let mut inputs = reading(&connections).await?;
-        inputs.lake = inputs.lake.map(|lake| lake.in_schema(lake_schema));
+        let warehouse = warehouse(&connections).await?;
         let batch = Batch {
             project: &project,
             plan: &plan,
             writers,
             fallback: workspace.reader(&project.name),
-            inputs,
-            warehouse: warehouse(&connections).await?,
+            lake: lake(&connections, &warehouse).await?,
+            lake_schema,
+            databases: Databases::new(warehouse.clone(), connections.database_configs())
+                .relations(),
+            warehouse,
             printer: &workspace.printer,
             json: arguments.json,
         };
@@ -127,7 +132,10 @@ struct Batch<'a> {
     writers: HashMap<TableName, Reader>,
     /// On whose behalf a table is written that no job writes.
     fallback: Reader,
-    inputs: Inputs,
+    lake: Lake,
+    /// Where the job keeps its sources in the lake, when not in schemas of their groups.
+    lake_schema: Option<String>,
+    databases: reference::Databases,
     warehouse: Warehouse,
     printer: &'a Printer,
     json: bool,
@@ -149,6 +157,7 @@ impl Batch<'_> {
     async fn build(&self) -> anyhow::Result<bool> {
         let tables = self.plan.tables();
         let began = Instant::now();
+        let lake = self.newest().await.map_err(Failure::classified)?;
         let (mut done, mut failed, mut skipped) = (0, BTreeSet::new(), 0);
         for (index, table) in tables.iter().enumerate() {
             let started = Instant::now();
@@ -163,7 +172,7 @@ impl Batch<'_> {
                     Some("a model that it reads failed".into()),
                 )
             } else {
-                match self.table(index, table).await {
+                match self.table(index, table, &lake).await {
                     Ok(rows) => {
                         done += 1;
                         self.line(table, "success", Some(rows), started, None)
@@ -187,15 +196,52 @@ impl Batch<'_> {
         Ok(failed.is_empty())
     }
 
-    async fn table(&self, index: usize, table: &Table) -> Result<u64, BoxedError> {
-        let rows = self.plan.run(index, &self.inputs).await.map_err(boxed)?;
-        let rows = rows.batches.map(|batch| batch.map_err(boxed));
+    /// The lake as it is now.
+    async fn newest(&self) -> Result<LakeSnapshot, LakeError> {
+        let newest = self.lake.newest().await?;
+        Ok(newest.in_schema(self.lake_schema.clone()))
+    }
+
+    /// Builds one table. A stream of its job may commit meanwhile: then the table is built again with
+    /// the stream paused, or what was committed since would be missing from it for good.
+    async fn table(
+        &self,
+        index: usize,
+        table: &Table,
+        lake: &LakeSnapshot,
+    ) -> Result<u64, BoxedError> {
         let reader = self.writers.get(&table.name).unwrap_or(&self.fallback);
-        let loaded = self
+        let read = Epoch::new(lake.id());
+        let rows = self.rows(index, lake).await?;
+        let swap = Swap::Replace { read };
+        let replaced = self
             .warehouse
-            .load_shadow_and_swap(reader, table, rows.boxed(), Swap::Replace)
-            .await;
+            .load_shadow_and_swap(reader, table, rows, swap);
+        let loaded = match replaced.await {
+            Err(WarehouseError::Outrun { newest, .. }) => {
+                self.printer.note(format_args!(
+                    "job {} committed up to epoch {newest} while {} was computed up to {read}: \
+                     it is computed again, and the job waits meanwhile",
+                    reader.job, table.name
+                ));
+                let paused = self.warehouse.pause(reader).await.map_err(boxed)?;
+                let lake = self.newest().await.map_err(boxed)?;
+                let rows = self.rows(index, &lake).await?;
+                paused.load_shadow_and_swap(table, rows).await
+            }
+            loaded => loaded,
+        };
         loaded.map(|loaded| loaded.rows).map_err(boxed)
+    }
+
+    /// Computes a table from the lake.
+    async fn rows(&self, index: usize, lake: &LakeSnapshot) -> Result<RowStream, BoxedError> {
+        let inputs = Inputs {
+            lake: Some(lake.clone()),
+            databases: self.databases.clone(),
+        };
+        let rows = self.plan.run(index, &inputs).await.map_err(boxed)?;
+        Ok(rows.batches.map(|batch| batch.map_err(boxed)).boxed())
     }
 
     /// Whether a model reads one of `failed`, itself or through views.

@@ -7,7 +7,9 @@ use factmill_connect::decode::{DecoderError, DecoderOptions, decoder_with};
 use factmill_connect::registry::{Registry, RegistryError};
 use factmill_connect::sink::documents::{Documents, DocumentsError};
 use factmill_connect::sink::lake::{Lake, LakeError, LakeLocation, LakeTable};
-use factmill_connect::sink::postgres::{Swap, Warehouse, WarehouseConfig, WarehouseError};
+use factmill_connect::sink::postgres::{
+    Generations, Swap, Warehouse, WarehouseConfig, WarehouseError,
+};
 use factmill_connect::sink::raw_store::{RawStore, RawStoreError};
 use factmill_connect::source::kafka::KafkaConfig;
 use factmill_core::diagnostic::{Diagnostic, Diagnostics};
@@ -182,7 +184,7 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
         .inline_rows(job.lake.inline_rows);
     let lake_reader = lake_reader::open(options.warehouse_url.expose(), lake.location()).await?;
     let generations = warehouse.prepare_tables(&reader, plan.tables()).await?;
-    load_statics(&warehouse, &reader, &plan).await?;
+    load_statics(&warehouse, &reader, &plan, &generations).await?;
 
     let raw_store = match (&job.raw_store, options.mongo_url) {
         (Some(raw), Some(url)) => {
@@ -248,15 +250,15 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
     }
 
     let (latest, committed) = tokio::sync::watch::channel(None);
-    let rebuilds = Rebuilds::new(
-        plan.clone(),
+    let builder = rebuild::Builder {
+        plan: plan.clone(),
+        generations: generations.clone(),
         databases,
-        lake_reader,
-        job.lake.schema.clone(),
-        reader.clone(),
-        options.shared.rebuild_slots,
-        committed,
-    );
+        lake: lake_reader,
+        lake_schema: job.lake.schema.clone(),
+        reader: reader.clone(),
+        slots: options.shared.rebuild_slots,
+    };
     Ok(Job {
         sources,
         transformer: Transformer {
@@ -274,7 +276,7 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
             generations,
             latest,
         },
-        rebuilds,
+        rebuilds: Rebuilds::new(builder, committed),
     })
 }
 
@@ -319,12 +321,18 @@ async fn load_statics(
     warehouse: &Warehouse,
     reader: &Reader,
     plan: &StreamPlan,
+    generations: &Generations,
 ) -> Result<(), OpenError> {
     for loaded in plan.statics() {
         let table = &plan.tables()[loaded.table];
         let rows = futures::stream::iter(loaded.rows.clone().into_iter().map(Ok));
         warehouse
-            .load_shadow_and_swap(reader, table, Box::pin(rows), Swap::Refresh)
+            .load_shadow_and_swap(
+                reader,
+                table,
+                Box::pin(rows),
+                Swap::refresh(generations, loaded.table),
+            )
             .await
             .map_err(|source| OpenError::Static {
                 table: table.name.to_string(),

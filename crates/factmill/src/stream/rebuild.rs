@@ -4,8 +4,9 @@
 //! any epoch and holds none up.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use factmill_connect::sink::postgres::{Alone, Swap};
+use factmill_connect::sink::postgres::{Alone, Generations, Swap};
 use factmill_core::epoch::{Epoch, Reader};
 use factmill_core::error::{Action, backoff, policy};
 use factmill_core::position::SourceName;
@@ -31,6 +32,10 @@ const WORK: &str = "rebuilds";
 /// A model's rebuilds take at most one part in this many of the time, however long its history is.
 const ONE_PART_IN: u32 = 10;
 
+/// So often the warehouse is asked for epochs of the job's other processes: one may have committed its
+/// last and ended before it rebuilt.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
 /// How many models all jobs of a process rebuild at once: more are no faster on few cores and hold
 /// more memory.
 pub(super) const AT_ONCE: usize = 2;
@@ -45,6 +50,9 @@ pub(crate) struct Rebuilds {
     references: References,
     /// The newest epoch that this process has committed.
     committed: watch::Receiver<Option<Epoch>>,
+    /// The newest one that was seen in the warehouse, of whichever process.
+    seen: Option<Epoch>,
+    next_look: Instant,
     /// Passing failures since the last rebuild.
     failures: u32,
 }
@@ -75,32 +83,20 @@ struct Stamp {
 
 impl Rebuilds {
     /// All of the plan's rebuilds, each due at once.
-    pub(super) fn new(
-        plan: Arc<StreamPlan>,
-        databases: Databases,
-        lake: Lake,
-        lake_schema: Option<String>,
-        reader: Reader,
-        slots: Arc<Semaphore>,
-        committed: watch::Receiver<Option<Epoch>>,
-    ) -> Self {
+    pub(super) fn new(builder: Builder, committed: watch::Receiver<Option<Epoch>>) -> Self {
+        let plan = &builder.plan;
         let scheduled = Scheduled {
             state: State::Unknown,
             due: Instant::now(),
         };
         Self {
             models: vec![scheduled; plan.rebuilds().len()],
-            reads: references_read(&plan),
-            references: References::new(&plan, databases.clone()),
-            builder: Builder {
-                plan,
-                databases,
-                lake,
-                lake_schema,
-                reader,
-                slots,
-            },
+            reads: references_read(plan),
+            references: References::new(plan, builder.databases.clone()),
+            builder,
             committed,
+            seen: None,
+            next_look: Instant::now(),
             failures: 0,
         }
     }
@@ -149,17 +145,37 @@ impl Rebuilds {
                 model.due = model.due.max(until);
             }
             self.references.put_off(until);
+            self.next_look = self.next_look.max(until);
         }
+    }
+
+    /// The newest epoch of the job that is known here.
+    fn newest(&self) -> Option<Epoch> {
+        self.seen.max(*self.committed.borrow())
+    }
+
+    /// Looks for epochs of other processes.
+    async fn look(&mut self) -> Result<(), BoxedError> {
+        let Builder {
+            databases, reader, ..
+        } = &self.builder;
+        let newest = databases.warehouse.newest_epoch(reader).await;
+        self.seen = newest.map_err(boxed)?;
+        self.next_look = Instant::now() + LOOK_EVERY;
+        Ok(())
     }
 
     /// Waits until a model is due that is not current.
     async fn due(&mut self) -> Result<(), BoxedError> {
         loop {
-            let newest = *self.committed.borrow_and_update();
+            self.committed.mark_unchanged();
+            let newest = self.newest();
             let stale = (0..self.models.len()).filter(|index| self.is_stale(*index, newest));
             let due = stale.map(|index| self.models[index].due).min();
+            let next_look = (!self.models.is_empty()).then_some(self.next_look);
             tokio::select! {
                 () = sleep_until(due) => return Ok(()),
+                () = sleep_until(next_look) => self.look().await?,
                 () = sleep_until(self.references.next_look()) => {
                     self.references.look().await?;
                 }
@@ -189,12 +205,12 @@ impl Rebuilds {
     /// Rebuilds what is due and not current, unless another process is at it.
     async fn rebuild_due(&mut self, observer: &dyn Observer) -> Result<(), BoxedError> {
         let alone = self.builder.try_alone().await?;
-        let (now, newest) = (Instant::now(), *self.committed.borrow());
+        let (now, newest) = (Instant::now(), self.newest());
         let due: Vec<usize> = (0..self.models.len())
             .filter(|index| self.models[*index].due <= now && self.is_stale(*index, newest))
             .collect();
         for group in self.builder.groups(&due) {
-            let (began, newest) = (Instant::now(), *self.committed.borrow());
+            let (began, newest) = (Instant::now(), self.newest());
             if let Some(alone) = &alone {
                 self.builder.build(&group, alone, observer).await?;
             }
@@ -243,7 +259,11 @@ impl Rebuilds {
     }
 
     async fn rebuild_stale(&mut self, observer: &dyn Observer) -> Result<(), BoxedError> {
-        let newest = *self.committed.borrow();
+        if self.models.is_empty() {
+            return Ok(());
+        }
+        self.look().await?;
+        let newest = self.newest();
         self.references.look_now().await?;
         if !(0..self.models.len()).any(|index| self.is_stale(index, newest)) {
             return Ok(());
@@ -291,15 +311,17 @@ async fn sleep_until(due: Option<Instant>) {
 
 /// What a rebuild works with.
 #[derive(Clone)]
-struct Builder {
-    plan: Arc<StreamPlan>,
-    databases: Databases,
-    lake: Lake,
+pub(super) struct Builder {
+    pub(super) plan: Arc<StreamPlan>,
+    /// Those that the plan's tables had when the job was opened.
+    pub(super) generations: Generations,
+    pub(super) databases: Databases,
+    pub(super) lake: Lake,
     /// Where the job keeps its sources in the lake, when not in schemas of their groups.
-    lake_schema: Option<String>,
-    reader: Reader,
+    pub(super) lake_schema: Option<String>,
+    pub(super) reader: Reader,
     /// One for each rebuild that may be under way in the process.
-    slots: Arc<Semaphore>,
+    pub(super) slots: Arc<Semaphore>,
 }
 
 impl Builder {
@@ -402,10 +424,11 @@ impl Builder {
         let inputs = Inputs { lake, databases };
         let rows = self.plan.rebuild(rebuild, &inputs).await.map_err(boxed)?;
         let rows = rows.batches.map(|batch| batch.map_err(boxed)).boxed();
+        let swap = Swap::refresh(&self.generations, rebuild.table);
         let loaded = self
             .databases
             .warehouse
-            .load_shadow_and_swap(&self.reader, table, rows, Swap::Refresh)
+            .load_shadow_and_swap(&self.reader, table, rows, swap)
             .await
             .map_err(boxed)?;
         Ok(loaded.rows)

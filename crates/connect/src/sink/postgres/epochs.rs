@@ -3,6 +3,7 @@
 use async_recursion::async_recursion as boxed;
 use chrono::{DateTime, Utc};
 use factmill_core::epoch::{Epoch, Reader};
+use tokio_postgres::GenericClient;
 
 use super::Warehouse;
 use super::error::WarehouseError;
@@ -27,6 +28,16 @@ pub struct CommittedEpoch {
 }
 
 impl Warehouse {
+    /// The newest epoch that any process of `reader` has committed.
+    ///
+    /// # Errors
+    /// [`WarehouseError::Query`].
+    #[boxed]
+    pub async fn newest_epoch(&self, reader: &Reader) -> Result<Option<Epoch>, WarehouseError> {
+        let session = self.control().await?;
+        newest_epoch(&session.client, reader).await
+    }
+
     /// The newest epochs of `reader`, at most `limit`, newest first.
     ///
     /// # Errors
@@ -58,4 +69,18 @@ impl Warehouse {
         });
         Ok(epochs.collect())
     }
+}
+
+pub(super) async fn newest_epoch(
+    client: &impl GenericClient,
+    reader: &Reader,
+) -> Result<Option<Epoch>, WarehouseError> {
+    let row = client
+        .query_one(
+            "select max(epoch) from factmill.epochs where target = $1 and job = $2",
+            &[&reader.target, &reader.job],
+        )
+        .await
+        .map_err(|source| WarehouseError::query("reading the newest epoch", source))?;
+    Ok(row.get::<_, Option<i64>>(0).map(Epoch::new))
 }

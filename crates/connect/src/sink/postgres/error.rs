@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use factmill_core::epoch::Epoch;
 use factmill_core::error::ErrorKind;
 use factmill_core::position::{InvalidCursor, PartitionId};
 use factmill_core::source::{Classified, SharedError};
@@ -140,6 +141,19 @@ pub enum WarehouseError {
         compiled: i64,
         /// The generation in the warehouse; `None` when the table is not registered any more.
         found: Generation,
+    },
+    /// Epochs were committed while a batch run computed a table that they add to.
+    #[error(
+        "the job committed epochs up to {newest} while table {table} was computed from those up to {read}; \
+         it was not replaced: run it again, or stop the job's stream first"
+    )]
+    Outrun {
+        /// The table.
+        table: TableName,
+        /// The newest epoch that may be in the computed rows.
+        read: Epoch,
+        /// The job's newest.
+        newest: Epoch,
     },
     /// A table refused rows: a constraint, an overflow, a value that its type does not hold.
     #[error("{0}")]
@@ -340,7 +354,7 @@ impl Classified for WarehouseError {
             },
             Self::Query { source, .. } => classify(source),
             Self::LockTimeout { .. } | Self::CommitUnknown { .. } => ErrorKind::Transient,
-            Self::Fenced { .. } => ErrorKind::Fenced,
+            Self::Fenced { .. } | Self::Outrun { .. } => ErrorKind::Fenced,
             Self::NewerGeneration { .. } => ErrorKind::Superseded,
             Self::Refused(_) => ErrorKind::Model,
             Self::Position { .. } | Self::Encode { .. } | Self::Decode(_) | Self::Broken(_) => {

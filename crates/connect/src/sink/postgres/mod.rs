@@ -48,7 +48,7 @@ pub use error::{Generation, Misfit, Refusal, RefusalSource, WarehouseError};
 pub use examine::Examined;
 pub use lake_part::LakeEpoch;
 pub use positions::{ReaderPositions, StoredPosition};
-pub use rebuild::{Loaded, Swap};
+pub use rebuild::{Loaded, Paused, Swap};
 pub use scan::QueryReader;
 pub use tables::Generations;
 

@@ -11,31 +11,87 @@
 use std::time::Duration;
 
 use async_recursion::async_recursion as boxed;
-use factmill_core::epoch::Reader;
-use factmill_core::table::Table;
+use factmill_core::epoch::{Epoch, Reader};
+use factmill_core::table::{Maintenance, Table};
 use factmill_core::table_reader::RowStream;
 use futures::StreamExt;
 use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
 
 use super::commit::job_lock;
-use super::connection::Patience;
+use super::connection::{Patience, Session};
 use super::copy_in::CopyIn;
 use super::encode::RowEncoder;
-use super::error::{Misfit, WarehouseError};
+use super::epochs::newest_epoch;
+use super::error::{Generation, Misfit, WarehouseError};
 use super::identifier::{list, qualified};
 use super::shadow::{Shadow, Standing};
-use super::tables::{comments, grant_readers, planned_columns, refuse_long_names, register};
+use super::tables::{
+    Generations, comments, grant_readers, planned_columns, refuse_long_names, register,
+};
 use super::{CONTROL_SESSION, Warehouse};
 
 /// On whose behalf a table is replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Swap {
-    /// A scheduled rebuild of a running stream: the same model, so epochs go on.
-    Refresh,
+    /// A scheduled rebuild of a running stream: the same model, so epochs go on. The table has to be
+    /// of the generation that the stream was compiled for.
+    Refresh {
+        /// That generation.
+        compiled: i64,
+    },
     /// A batch run: no epoch of the job commits during the swap, the table may have other columns
     /// than before, and its generation is raised, so that processes compiled for the old one stop.
-    Replace,
+    ///
+    /// A table that epochs add to is only replaced by rows that hold all of them: what was committed
+    /// since would be missing for good.
+    Replace {
+        /// The newest epoch that may be in the rows.
+        read: Epoch,
+    },
+}
+
+impl Swap {
+    /// A refresh of the table at `index`, by a stream that found `generations`.
+    pub fn refresh(generations: &Generations, index: usize) -> Self {
+        Self::Refresh {
+            // a table that was not prepared is of no generation
+            compiled: generations.get(index).unwrap_or_default(),
+        }
+    }
+}
+
+/// Holds every epoch of a job up until it is dropped; they try again meanwhile.
+pub struct Paused {
+    /// The lock lives as long as this connection.
+    _session: Session,
+    warehouse: Warehouse,
+    reader: Reader,
+}
+
+impl Paused {
+    /// Does what [`Warehouse::load_shadow_and_swap`] does for a batch run, with rows that were read
+    /// since the pause began.
+    ///
+    /// # Errors
+    /// As [`Warehouse::load_shadow_and_swap`].
+    pub async fn load_shadow_and_swap(
+        &self,
+        table: &Table,
+        rows: RowStream,
+    ) -> Result<Loaded, WarehouseError> {
+        self.warehouse
+            .replace(&self.reader, table, rows, None)
+            .await
+    }
+}
+
+impl std::fmt::Debug for Paused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Paused")
+            .field("reader", &self.reader)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A table that was replaced.
@@ -54,6 +110,29 @@ const LOCK_WAIT: Duration = Duration::from_secs(1);
 const LOCK_TRIES: u32 = 60;
 
 impl Warehouse {
+    /// Lets the epochs of `reader` that are under way commit, and no other one until the answer is
+    /// dropped.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    #[boxed]
+    pub async fn pause(&self, reader: &Reader) -> Result<Paused, WarehouseError> {
+        let session = self.open(Patience::UNLIMITED, CONTROL_SESSION).await?;
+        session
+            .client
+            .execute(
+                "select pg_advisory_lock(hashtextextended($1, 0))",
+                &[&job_lock(reader)],
+            )
+            .await
+            .map_err(|source| WarehouseError::query("pausing the job", source))?;
+        Ok(Paused {
+            _session: session,
+            warehouse: self.clone(),
+            reader: reader.clone(),
+        })
+    }
+
     /// Replaces all rows of `table` by `rows`, in one transaction; the table is made when it is not
     /// there. Batches have the table's columns in their order and, for `upsert`, the order column.
     ///
@@ -62,14 +141,27 @@ impl Warehouse {
     /// # Errors
     /// [`WarehouseError::Refused`] when the table does not take a row, [`WarehouseError::Rows`] when
     /// the rows end with an error, [`WarehouseError::SecondWriter`], [`WarehouseError::Misfit`]
-    /// when other objects hold on to a table whose columns change, and those of the connection.
-    #[boxed]
+    /// when other objects hold on to a table whose columns change, [`WarehouseError::NewerGeneration`]
+    /// when a batch run replaced the table that a stream would refresh, [`WarehouseError::Outrun`] when
+    /// a stream committed what a batch run has not read, and those of the connection.
     pub async fn load_shadow_and_swap(
         &self,
         reader: &Reader,
         table: &Table,
         rows: RowStream,
         swap: Swap,
+    ) -> Result<Loaded, WarehouseError> {
+        self.replace(reader, table, rows, Some(swap)).await
+    }
+
+    /// `swap` is `None` while the caller has paused the job for a batch run.
+    #[boxed]
+    async fn replace(
+        &self,
+        reader: &Reader,
+        table: &Table,
+        rows: RowStream,
+        swap: Option<Swap>,
     ) -> Result<Loaded, WarehouseError> {
         refuse_long_names(std::slice::from_ref(table))?;
         let doing = format!("replacing table {}", table.name);
@@ -91,20 +183,22 @@ impl Warehouse {
         if !exchange {
             shadow.finish(&tx, table, standing.as_ref()).await?;
         }
-        let (lock, mode) = match swap {
-            Swap::Refresh => ("pg_advisory_xact_lock_shared", "a rebuild"),
-            Swap::Replace => ("pg_advisory_xact_lock", "a batch run"),
-        };
-        tx.execute(
-            &format!("select {lock}(hashtextextended($1, 0))"),
-            &[&job_lock(reader)],
-        )
-        .await
-        .map_err(|source| {
-            WarehouseError::query(format!("taking the job's lock for {mode}"), source)
-        })?;
+        if let Some(swap) = swap {
+            lock_job(&tx, reader, swap).await?;
+        }
         let mut generation = register(&tx, reader, table).await?;
-        if swap == Swap::Replace && standing.is_some() {
+        match swap {
+            Some(Swap::Refresh { compiled }) if compiled != generation => {
+                return Err(WarehouseError::NewerGeneration {
+                    table: table.name.clone(),
+                    compiled,
+                    found: Generation(Some(generation)),
+                });
+            }
+            Some(Swap::Replace { read }) => not_outrun(&tx, reader, table, read).await?,
+            Some(Swap::Refresh { .. }) | None => {}
+        }
+        if !matches!(swap, Some(Swap::Refresh { .. })) && standing.is_some() {
             generation = raise_generation(&tx, table).await?;
         }
         match standing {
@@ -124,6 +218,46 @@ impl Warehouse {
             rows: loaded,
             generation,
         })
+    }
+}
+
+/// Takes the job's lock: a refresh goes on beside epochs, a batch run waits for them and holds them up.
+async fn lock_job(tx: &Transaction<'_>, reader: &Reader, swap: Swap) -> Result<(), WarehouseError> {
+    let (lock, mode) = match swap {
+        Swap::Refresh { .. } => ("pg_advisory_xact_lock_shared", "a rebuild"),
+        Swap::Replace { .. } => ("pg_advisory_xact_lock", "a batch run"),
+    };
+    tx.execute(
+        &format!("select {lock}(hashtextextended($1, 0))"),
+        &[&job_lock(reader)],
+    )
+    .await
+    .map_err(|source| WarehouseError::query(format!("taking the job's lock for {mode}"), source))?;
+    Ok(())
+}
+
+/// Refuses rows of a table that epochs add to when one was committed that the rows may lack. The job's
+/// lock is held alone: no other one is under way.
+async fn not_outrun(
+    tx: &Transaction<'_>,
+    reader: &Reader,
+    table: &Table,
+    read: Epoch,
+) -> Result<(), WarehouseError> {
+    let by_epochs = match table.maintenance {
+        Maintenance::Append | Maintenance::Upsert { .. } => true,
+        Maintenance::Rebuild { .. } | Maintenance::Static => false,
+    };
+    if !by_epochs {
+        return Ok(());
+    }
+    match newest_epoch(tx, reader).await? {
+        Some(newest) if newest > read => Err(WarehouseError::Outrun {
+            table: table.name.clone(),
+            read,
+            newest,
+        }),
+        _ => Ok(()),
     }
 }
 
