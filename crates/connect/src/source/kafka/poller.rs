@@ -44,6 +44,9 @@ const LOOK_AT_IDENTITY: Duration = Duration::from_secs(2);
 /// How often a topic that does not exist is looked for.
 const LOOK_FOR_TOPIC_EVERY: Duration = Duration::from_secs(1);
 
+/// The earliest timestamp of Postgres, the year 4713 BC, in microseconds since 1970.
+const EARLIEST_MICROS: i64 = -210_866_803_200_000_000;
+
 pub(super) struct Poller {
     consumer: BaseConsumer<Context>,
     shared: Arc<Shared>,
@@ -222,7 +225,7 @@ impl Poller {
         let offer = Offer {
             number,
             offset: message.offset(),
-            timestamp: message.timestamp().to_millis().map(|millis| millis * 1_000),
+            timestamp: message.timestamp().to_millis().and_then(micros),
             key: message.key(),
             payload: message.payload(),
             headers: Headers::of(message),
@@ -528,4 +531,26 @@ struct Kept {
     full: bool,
     /// The partition, where the record lies behind the end of a bounded read.
     done: Option<i32>,
+}
+
+/// A record's timestamp in microseconds; `None` where it is none that Postgres takes, such as one that
+/// its producer gave in nanoseconds.
+fn micros(millis: i64) -> Option<i64> {
+    let micros = millis.checked_mul(1_000)?;
+    (micros >= EARLIEST_MICROS).then_some(micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_that_is_none_is_left_out() {
+        assert_eq!(micros(1_700_000_000_000), Some(1_700_000_000_000_000));
+        assert_eq!(micros(-1), Some(-1_000));
+        // nanoseconds where milliseconds are meant
+        assert_eq!(micros(1_700_000_000_000_000_000), None);
+        assert_eq!(micros(i64::MIN), None);
+        assert_eq!(micros(-300_000_000_000_000), None);
+    }
 }
