@@ -1,6 +1,7 @@
 //! Failures of a model on data.
 
 use datafusion::error::DataFusionError;
+use datafusion::parquet::errors::ParquetError;
 use factmill_core::dead_letter::Reason;
 use factmill_core::error::ErrorKind;
 use factmill_core::source::Classified;
@@ -102,6 +103,26 @@ pub enum ModelError {
     },
 }
 
+/// A file of the lake that is gone, or not ours to read, does not come back by waiting.
+fn of_store(error: &object_store::Error) -> ErrorKind {
+    use object_store::Error;
+    match error {
+        Error::NotFound { .. } => ErrorKind::Internal,
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => ErrorKind::Configuration,
+        _ => ErrorKind::Transient,
+    }
+}
+
+/// A file that is broken stays so; what the store said while it was read is the store's.
+fn of_parquet(error: &ParquetError) -> ErrorKind {
+    match error {
+        ParquetError::External(source) => {
+            source.downcast_ref().map_or(ErrorKind::Transient, of_store)
+        }
+        _ => ErrorKind::Internal,
+    }
+}
+
 impl ModelError {
     /// Sorts what DataFusion reports while it runs `model`.
     pub(crate) fn running(model: &Work, error: DataFusionError) -> Self {
@@ -120,9 +141,14 @@ impl ModelError {
                     source: error.into(),
                 }
             }
-            DataFusionError::ObjectStore(_) | DataFusionError::ParquetError(_) => Self::Input {
+            DataFusionError::ObjectStore(store) => Self::Input {
                 model,
-                kind: ErrorKind::Transient,
+                kind: of_store(store),
+                source: error.into(),
+            },
+            DataFusionError::ParquetError(parquet) => Self::Input {
+                model,
+                kind: of_parquet(parquet),
                 source: error.into(),
             },
             DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) => Self::Engine {

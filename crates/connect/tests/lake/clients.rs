@@ -201,6 +201,9 @@ async fn a_file_that_is_listed_for_deletion_is_refused() {
     let error = LakeError::of_commit(&refused).unwrap();
     assert!(matches!(error, LakeError::FileListed(_)), "{error}");
     assert_eq!(error.kind(), ErrorKind::Transient);
+    assert!(fixture.lake.is_there(&staged[0]).await.unwrap());
+    std::fs::remove_file(fixture.folder.path().join("banking/t").join(&file)).unwrap();
+    assert!(!fixture.lake.is_there(&staged[0]).await.unwrap());
     fixture.epoch(&[(&table, rows(0, 5))]).await;
     assert_eq!(
         one(

@@ -58,7 +58,7 @@ impl Committer {
     ) -> Result<EpochReport, BoxedError> {
         let began = Instant::now();
         let _held = (epoch.in_flight, epoch.under_way);
-        let lake_rows = epoch.lake;
+        let mut lake_rows = epoch.lake;
         let mut changes = EpochChanges {
             reader: self.reader.clone(),
             intervals: epoch.intervals,
@@ -76,7 +76,7 @@ impl Committer {
             },
         };
         let committed = self
-            .until_decided(&mut changes, &lake_rows, stop, observer)
+            .until_decided(&mut changes, &mut lake_rows, stop, observer)
             .await?;
         Ok(EpochReport {
             epoch: committed.epoch,
@@ -106,7 +106,7 @@ impl Committer {
     async fn until_decided(
         &self,
         changes: &mut EpochChanges,
-        lake: &LakeRows,
+        lake: &mut LakeRows,
         stop: &CancellationToken,
         observer: &dyn Observer,
     ) -> Result<Committed, BoxedError> {
@@ -125,9 +125,13 @@ impl Committer {
                 () = tokio::time::sleep(backoff(attempt)) => {}
                 () = stop.cancelled() => return Err(boxed(failure)),
             }
-            // a file that an attempt wrote may be gone: it was of no use when the attempt failed
-            let staged = self.lake.write(&lake.table, &lake.rows).await;
-            changes.lake = self.lake_part(staged.map_err(boxed)?);
+            // not anew each time: a server that is away for hours would fill the disk
+            let staged = &lake.staged;
+            if failure.lists_a_file() || !self.lake.is_there(staged).await.map_err(boxed)? {
+                let written = self.lake.write(&lake.table, &lake.rows).await;
+                lake.staged = written.map_err(boxed)?;
+                changes.lake = self.lake_part(lake.staged.clone());
+            }
         }
     }
 

@@ -118,7 +118,9 @@ pub enum LakeError {
         source: std::io::Error,
     },
     /// An object could not be written.
-    #[error("lake object {path} could not be written")]
+    #[error(
+        "lake object {path} could not be written; check the bucket, its region and the credentials"
+    )]
     Object {
         /// Its path in the bucket.
         path: String,
@@ -144,7 +146,8 @@ impl LakeError {
                     _ => ErrorKind::Internal,
                 },
             },
-            Self::FileListed(_) | Self::Object { .. } => ErrorKind::Transient,
+            Self::FileListed(_) => ErrorKind::Transient,
+            Self::Object { source, .. } => of_store(source),
             Self::Location { .. }
             | Self::Moved { .. }
             | Self::Unsupported { .. }
@@ -174,5 +177,49 @@ impl LakeError {
     pub(super) fn catalog(doing: impl Into<String>) -> impl FnOnce(tokio_postgres::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Catalog { doing, source }
+    }
+}
+
+/// What follows from an object store's answer: a bucket that is not there, or is not ours, does not
+/// appear by waiting.
+fn of_store(error: &object_store::Error) -> ErrorKind {
+    use object_store::Error;
+    match error {
+        Error::NotFound { .. }
+        | Error::PermissionDenied { .. }
+        | Error::Unauthenticated { .. }
+        | Error::InvalidPath { .. }
+        | Error::NotSupported { .. }
+        | Error::UnknownConfigurationKey { .. } => ErrorKind::Configuration,
+        _ => ErrorKind::Transient,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_that_is_not_ours_is_no_passing_failure() {
+        let of = |source| {
+            let path = "banking/a.parquet".to_owned();
+            LakeError::Object { path, source }.kind()
+        };
+        let why = || "the store says so".into();
+        let missing = object_store::Error::NotFound {
+            path: "a".into(),
+            source: why(),
+        };
+        let refused = object_store::Error::PermissionDenied {
+            path: "a".into(),
+            source: why(),
+        };
+        let away = object_store::Error::Generic {
+            store: "S3",
+            source: why(),
+        };
+        assert_eq!(of(missing), ErrorKind::Configuration);
+        assert_eq!(of(refused), ErrorKind::Configuration);
+        assert_eq!(of(away), ErrorKind::Transient);
     }
 }

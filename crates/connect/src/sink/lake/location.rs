@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, PutMode, PutOptions};
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
 
 use super::error::LakeError;
 
@@ -120,6 +120,37 @@ impl LakeLocation {
         .map_err(LakeError::Stopped)?
     }
 
+    /// Whether a file is there at `path` below the location.
+    pub(super) async fn has(&self, path: &str) -> Result<bool, LakeError> {
+        match &self.0 {
+            Place::Folder(root) => {
+                let file = root.join(path);
+                let looked = tokio::fs::try_exists(&file).await;
+                looked.map_err(|source| LakeError::File { path: file, source })
+            }
+            Place::Bucket { store, .. } => {
+                let at = self.object(path);
+                match store.head(&at).await {
+                    Ok(_) => Ok(true),
+                    Err(object_store::Error::NotFound { .. }) => Ok(false),
+                    Err(source) => Err(LakeError::Object {
+                        path: at.to_string(),
+                        source,
+                    }),
+                }
+            }
+        }
+    }
+
+    /// Where an object lies in the bucket.
+    fn object(&self, path: &str) -> ObjectPath {
+        let below = ObjectPath::from(path);
+        match &self.0 {
+            Place::Folder(_) => below,
+            Place::Bucket { prefix, .. } => prefix.parts().chain(below.parts()).collect(),
+        }
+    }
+
     /// Writes a new file at `path` below the location, which ends with a name never used before. When
     /// this returns, the file and the folders that name it are on stable storage.
     pub(super) async fn write_new(&self, path: String, content: Vec<u8>) -> Result<(), LakeError> {
@@ -130,11 +161,8 @@ impl LakeLocation {
                     .await
                     .map_err(LakeError::Stopped)?
             }
-            Place::Bucket { prefix, store, .. } => {
-                let at: ObjectPath = prefix
-                    .parts()
-                    .chain(ObjectPath::from(path).parts())
-                    .collect();
+            Place::Bucket { store, .. } => {
+                let at = self.object(&path);
                 let create = PutOptions {
                     mode: PutMode::Create,
                     ..PutOptions::default()

@@ -97,7 +97,7 @@ impl Lake {
     /// Writes rows of one epoch, in the table's columns and order, and makes nothing visible.
     ///
     /// More than [`Lake::inline_rows`] become a Parquet file on stable storage when this returns.
-    /// Every attempt at an epoch writes anew: what an earlier attempt wrote is never used again.
+    /// What a failed attempt to commit leaves may be used by the next one, see [`Lake::is_there`].
     ///
     /// # Errors
     /// [`LakeError::Rows`] when the rows do not have the table's columns, [`LakeError::File`] and
@@ -109,6 +109,16 @@ impl Lake {
         rows: &RecordBatch,
     ) -> Result<Staged, LakeError> {
         write::write(&self.location, self.inline_rows, table, rows).await
+    }
+
+    /// Whether what is staged can still be committed: its file may have been cleared away by another
+    /// client of the lake, as no catalog names it.
+    ///
+    /// # Errors
+    /// [`LakeError::File`] and [`LakeError::Object`] when the storage does not say.
+    #[boxed]
+    pub async fn is_there(&self, staged: &Staged) -> Result<bool, LakeError> {
+        write::is_there(&self.location, staged).await
     }
 
     /// Brings the inlined rows to the server, into temporary tables of the session, and returns the

@@ -37,6 +37,13 @@ pub(super) struct WrittenFile {
     pub(super) leaf_bytes: Vec<i64>,
 }
 
+impl WrittenFile {
+    /// Below the lake's location.
+    fn path(&self, table: &LakeTableRef) -> String {
+        format!("{}{}", table.folder(), self.name)
+    }
+}
+
 impl Staged {
     /// How many rows.
     pub fn rows(&self) -> usize {
@@ -60,11 +67,17 @@ pub(super) async fn write(
     let (mut staged, content) = encoded.await.map_err(LakeError::Stopped)??;
     if let Kept::File(file) = &mut staged.kept {
         file.bytes = content.len();
-        location
-            .write_new(format!("{}{}", table.folder(), file.name), content)
-            .await?;
+        location.write_new(file.path(table), content).await?;
     }
     Ok(staged)
+}
+
+/// Whether what is staged can still be committed: nobody has taken its file away.
+pub(super) async fn is_there(location: &LakeLocation, staged: &Staged) -> Result<bool, LakeError> {
+    match &staged.kept {
+        Kept::Inlined(_) => Ok(true),
+        Kept::File(file) => location.has(&file.path(&staged.table)).await,
+    }
 }
 
 /// Everything but the I/O: stored columns, statistics, inlined rows or a file's content.

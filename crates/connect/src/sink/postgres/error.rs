@@ -10,6 +10,8 @@ use factmill_core::source::{Classified, SharedError};
 use factmill_core::table::TableName;
 use tokio_postgres::error::{DbError, SqlState};
 
+use crate::sink::lake::LakeError;
+
 use super::config::UnknownTlsMode;
 use super::decode::DecodeError;
 use super::encode::EncodeError;
@@ -321,6 +323,15 @@ impl WarehouseError {
         }
     }
 
+    /// Whether the lake's file of the epoch must be written anew, see [`LakeError::FileListed`].
+    pub fn lists_a_file(&self) -> bool {
+        let Self::Lake(cause) = self else {
+            return false;
+        };
+        let cause: &(dyn std::error::Error + 'static) = &**cause;
+        matches!(cause.downcast_ref(), Some(LakeError::FileListed(_)))
+    }
+
     /// Whether the connection is gone.
     pub(super) fn lost_connection(&self) -> bool {
         match self {
@@ -478,5 +489,20 @@ fn at_place(column: &Option<String>, constraint: &Option<String>) -> String {
         (Some(column), _) => format!(" at column `{column}`"),
         (None, Some(constraint)) => format!(" by constraint `{constraint}`"),
         (None, None) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use factmill_core::source::BoxedError;
+
+    use super::*;
+
+    #[test]
+    fn a_listed_file_is_told_from_other_failures_of_the_lake() {
+        let lake = |error: LakeError| WarehouseError::Lake((Box::new(error) as BoxedError).into());
+        assert!(lake(LakeError::FileListed("a.parquet".into())).lists_a_file());
+        assert!(!lake(LakeError::TableChanged("t".into())).lists_a_file());
+        assert!(!WarehouseError::Broken("b".into()).lists_a_file());
     }
 }
