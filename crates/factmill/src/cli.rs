@@ -93,7 +93,7 @@ pub(crate) enum Command {
     Sql(SqlArgs),
     /// Look at records that could not be loaded
     DeadLetters(DeadLettersArgs),
-    /// Look at how far a job has read
+    /// Look at how far a job has read, and go on after a gap
     Positions(PositionsArgs),
     /// Check every connection, right and setting, and say how to mend it
     Doctor(DoctorArgs),
@@ -406,7 +406,10 @@ pub(crate) enum DeadLettersAction {
 #[command(after_help = "\
 Examples:
   factmill positions banking list
-  factmill positions banking list --json --profile prod")]
+  factmill positions banking list --json --profile prod
+  factmill positions banking accept-gap               what is lost, and how the job would go on
+  factmill positions banking accept-gap --yes         go on without it
+  factmill positions orders accept-gap --source shop.orders --yes    a source other than a topic")]
 pub(crate) struct PositionsArgs {
     /// The job
     pub(crate) job: String,
@@ -420,6 +423,23 @@ pub(crate) enum PositionsAction {
     /// List how far each partition has been read
     List {
         /// One line of JSON for each partition
+        #[arg(long)]
+        json: bool,
+    },
+    /// Go on after a gap: without the records that are lost, which the lineage keeps note of
+    ///
+    /// Topics are compared with the stored positions; where a log begins later, its position moves to the
+    /// first record that is there. Any other source is named, and then read anew from its beginning:
+    /// tables with a key end with the newest rows, tables without get again what they have already.
+    #[command(verbatim_doc_comment)]
+    AcceptGap {
+        /// Only this source of the job, GROUP.TABLE; needed for one that is no topic
+        #[arg(long, value_name = "SOURCE")]
+        source: Option<String>,
+        /// Do it; else it is only shown
+        #[arg(long)]
+        yes: bool,
+        /// One line of JSON for each gap
         #[arg(long)]
         json: bool,
     },

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use factmill_connect::source::kafka::{TopicGaps, Way};
 use factmill_core::error::ErrorKind;
-use factmill_core::source::{BoxedError, Source};
+use factmill_core::source::{BoxedError, PositionStore, Source};
 
 use super::topic::Topic;
 use super::*;
@@ -47,10 +48,7 @@ async fn records_that_retention_took_are_a_gap() {
     topic.delete_below(70).await;
     let mut source = start(&topic, read(&topic.name), &positions).await;
     let error = failure(&mut source).await;
-    let way_out = format!(
-        "delete from factmill.positions where job = '{}'",
-        topic.name
-    );
+    let way_out = format!("factmill positions {} accept-gap --profile", topic.name);
     assert_gap(
         &error,
         &[
@@ -62,6 +60,22 @@ async fn records_that_retention_took_are_a_gap() {
             &way_out,
         ],
     );
+    drop(source);
+    let config = config(&topic);
+    let find = async || {
+        let store = Arc::clone(&positions) as Arc<dyn PositionStore>;
+        let found = TopicGaps::find(&config, bounded(&topic.name), store).await;
+        found.unwrap()
+    };
+    let found = find().await.unwrap();
+    assert_eq!(found.gaps[0].to_string(), error.to_string());
+    let Way::Over(over) = found.way else {
+        panic!("{:?}", found.way)
+    };
+    positions.commit(&over).unwrap();
+    assert!(find().await.is_none());
+    let mut source = start(&topic, bounded(&topic.name), &positions).await;
+    assert_eq!(commit_to_end(&mut source, &positions).await.len(), 30);
 }
 
 #[tokio::test(flavor = "multi_thread")]

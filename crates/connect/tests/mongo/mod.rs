@@ -142,7 +142,7 @@ fn assert_gap(error: &BoxedError, says: &str) {
     let told = told(error);
     assert_eq!(error.kind(), ErrorKind::Gap, "{told}");
     assert!(told.contains(says), "{told}");
-    let way_out = "delete from factmill.positions where job = 'shop' and source = 'shop.orders'";
+    let way_out = "factmill positions shop accept-gap --source shop.orders --profile";
     assert!(told.contains(way_out), "{told}");
 }
 

@@ -1,11 +1,13 @@
 //! Incarnations and what sources see of positions.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use factmill_connect::sink::postgres::{LakeEpoch, WarehouseError};
 use factmill_core::position::{Cursor, Incarnation, Interval};
 use factmill_core::source::PositionStore;
 
-use super::{Fixture, keyed, partition, reader};
+use super::{Fixture, incarnation, interval, keyed, partition, reader};
 
 #[tokio::test]
 async fn an_ended_incarnation_begins_anew() {
@@ -68,6 +70,67 @@ async fn an_ended_incarnation_begins_anew() {
         returned.ordinal, 3,
         "an ended incarnation does not come back"
     );
+}
+
+#[tokio::test]
+async fn a_renewed_incarnation_goes_on_where_it_is_told_to() {
+    let fixture = Fixture::new().await;
+    let (tables, generations) = fixture.prepare(Vec::new()).await;
+    let (source, identity) = (partition("0").source, incarnation().identity);
+    let mut first = fixture.epoch(&tables, &generations, 0, 10);
+    first.intervals.push(interval("1", None, 50));
+    let store = fixture.warehouse.positions_of(reader());
+    store.incarnation(&source, &identity).await.unwrap();
+    fixture.warehouse.commit(&first).await.unwrap();
+
+    let next = [(partition("0"), 10), (partition("1"), 20)];
+    fixture
+        .warehouse
+        .renew_incarnation(&reader(), &source, &identity, &next)
+        .await
+        .unwrap();
+    let stored = store
+        .positions(&[partition("0"), partition("1")])
+        .await
+        .unwrap();
+    for (partition, offset) in next {
+        let position = &stored[&partition];
+        assert_eq!(position.cursor, Cursor::Offset(offset));
+        assert_eq!(position.incarnation.ordinal, 2);
+    }
+    let late = fixture.epoch(&tables, &generations, 10, 20);
+    let error = fixture.warehouse.commit(&late).await.unwrap_err();
+    assert!(matches!(error, WarehouseError::Fenced { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn lost_records_are_passed_over_in_an_epoch_of_their_own() {
+    let fixture = Fixture::new().await;
+    let (tables, generations) = fixture.prepare(Vec::new()).await;
+    let first = fixture.epoch(&tables, &generations, 0, 10);
+    fixture.warehouse.commit(&first).await.unwrap();
+    let empty = || {
+        Arc::new(LakeEpoch {
+            lake: fixture.lake.clone(),
+            staged: Vec::new(),
+        })
+    };
+    let lost = vec![interval("0", Some(10), 70), interval("1", None, 5)];
+    let warehouse = &fixture.warehouse;
+    let epoch = warehouse.pass_over(&reader(), lost.clone(), empty()).await;
+    let epoch = epoch.unwrap();
+    let lineage = format!(
+        "select string_agg(concat_ws(' ', partition, from_position, to_position), ', ' order by partition) \
+             || ' in ' || max(rows_in) || ' rows by ' || max(code_version) \
+         from factmill.epoch_intervals join factmill.epochs using (epoch) where epoch = {epoch}"
+    );
+    let lineage = fixture.value(&lineage).await;
+    assert!(
+        lineage.starts_with("0 10 70, 1 5 in 0 rows by ") && lineage.ends_with(" accept-gap"),
+        "{lineage}"
+    );
+    let again = warehouse.pass_over(&reader(), lost, empty()).await;
+    assert!(matches!(again, Err(WarehouseError::Fenced { .. })));
 }
 
 fn begin(incarnation: &Incarnation, to: i64) -> Interval {

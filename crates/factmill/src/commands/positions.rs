@@ -1,4 +1,6 @@
-//! `positions JOB list`: how far a job has read.
+//! `positions JOB list|accept-gap`: how far a job has read, and going on after a gap.
+
+mod accept_gap;
 
 use factmill_connect::sink::postgres::StoredPosition;
 use factmill_core::error::ExitCode;
@@ -19,7 +21,17 @@ pub(super) async fn run(arguments: &PositionsArgs, context: &Context) -> anyhow:
     let workspace = Workspace::open(context)?;
     let project = workspace.project()?;
     let job = project.job(&arguments.job)?;
-    let PositionsAction::List { json } = arguments.action;
+    let json = match &arguments.action {
+        PositionsAction::List { json } => *json,
+        PositionsAction::AcceptGap { source, yes, json } => {
+            let asked = accept_gap::Asked {
+                source: source.as_deref(),
+                yes: *yes,
+                json: *json,
+            };
+            return accept_gap::run(&workspace, job, &asked).await;
+        }
+    };
     let needs = Needs {
         warehouse: true,
         ..Needs::default()

@@ -170,7 +170,7 @@ fn assert_gap(code: Option<i32>, said: &str, found: &str) -> Result<()> {
     for says in [
         found,
         "bring the records back",
-        "delete from factmill.positions",
+        "factmill positions shop accept-gap --source shop.orders",
     ] {
         ensure!(said.contains(says), "no `{says}` in\n{said}");
     }

@@ -11,6 +11,9 @@ use tokio_postgres::Client;
 use super::banking::Expected;
 use super::world::{Running, World, eventually, read_so_far};
 
+/// Where the shipped job reads charges.
+const STRIPE_TOPIC: &str = "stripe_charges";
+
 /// Small epochs, so that many commits can be hit.
 const SMALL_EPOCHS: [&str; 2] = ["--set", "trigger.max_rows=2000"];
 
@@ -232,16 +235,75 @@ async fn a_position_below_the_log_is_a_gap() -> Result<()> {
         output.status
     );
     ensure!(
-        said.contains(&world.topic) && said.contains("delete from factmill.positions"),
+        said.contains(&world.topic)
+            && said.contains("factmill positions banking accept-gap --profile local"),
         "names the topic and the way out:\n{said}"
     );
-    // the way out leads out
-    let warehouse = world.warehouse().await?;
-    warehouse
-        .execute("delete from factmill.positions where job = 'banking'", &[])
-        .await?;
+    // the way out leads out, for those who say so
+    let shown = world
+        .factmill(&["positions", "banking", "accept-gap"])
+        .output()?;
+    let lost = String::from_utf8_lossy(&shown.stdout);
+    ensure!(
+        shown.status.code() == Some(4) && lost.contains("records in between are gone"),
+        "ended with {}:\n{lost}",
+        shown.status
+    );
+    world.run(&["positions", "banking", "accept-gap", "--yes"])?;
+    let none = world.run(&["positions", "banking", "accept-gap", "--json"])?;
+    ensure!(none.is_empty(), "{none}");
     produce(&world, "500", "max")?;
     let again = world.run(&["stream", "banking", "--once", "--json"])?;
     ensure!(again.contains("\"rows_in\":500"), "{again}");
+    joined_up(&world.warehouse().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_of_one_source_ends_a_stream_whose_others_go_on() -> Result<()> {
+    let mut world = World::start().await?;
+    let rates = world.serve_rates()?;
+    let produce = ["produce", "stripe", "--count", "20", "--rate", "max"];
+    world.run(&produce)?;
+    world.run(&["stream", "stripe", "--once"])?;
+    world.run(&produce)?;
+    for (partition, (_, end)) in world.kafka.offsets(STRIPE_TOPIC).await? {
+        world
+            .kafka
+            .delete_records(STRIPE_TOPIC, partition, end)
+            .await?;
+    }
+    let (status, said) = world.spawn(&["stream", "stripe"])?.wait()?;
+    ensure!(status.code() == Some(4), "ended with {status}:\n{said}");
+    ensure!(said.contains(STRIPE_TOPIC), "{said}");
+    rates.end()?;
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_beside_a_live_stream_loses_nothing() -> Result<()> {
+    const EVENTS: i64 = 40_000;
+    let world = World::start().await?;
+    let warehouse = world.warehouse().await?;
+    let producer = world.spawn(&[
+        "produce", "banking", "--count", "40000", "--rate", "4000", "--seed", "7", "--bad", "1",
+    ])?;
+    for moment in [4_000, 12_000, 20_000] {
+        let live = world.spawn(&stream(&[]))?;
+        world
+            .read_at_least(&warehouse, moment)
+            .await
+            .with_context(|| live.said().unwrap_or_default())?;
+        world.run(&["run", "--job", "banking"])?;
+        let (status, said) = live.wait()?;
+        ensure!(
+            status.code() == Some(1) && said.contains("a newer version took over"),
+            "ended with {status}:\n{said}"
+        );
+    }
+    let (status, said) = producer.wait()?;
+    ensure!(status.success(), "{said}");
+    world.run(&stream(&["--once"]))?;
+    let read = read_so_far(&warehouse).await?;
+    ensure!(read == EVENTS, "{read} records read");
+    each_once(&world, &warehouse).await
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
-use factmill_testkit::DuckDb;
+use factmill_testkit::{DuckDb, project};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -155,6 +155,26 @@ async fn a_record_that_a_model_or_a_table_refuses_is_one_dead_letter_and_the_res
     ensure!(
         kept == (GOOD, 3),
         "{kept:?} facts and dead letters are kept"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_cannot_be_rebuilt_ends_the_stream() -> Result<()> {
+    let world = World::start().await?;
+    world.run(&["produce", "banking", "--count", "100", "--rate", "max"])?;
+    world.run(&["stream", "banking", "--once"])?;
+    let hourly = "models/banking/marts/agg_hourly_volume.sql";
+    project::rewrite(
+        &world.project().join(hourly),
+        "count(*) as transaction_count",
+        "count(*) / (count(*) - count(*)) as transaction_count",
+    )?;
+    let (status, said) = world.spawn(&["stream", "banking"])?.wait()?;
+    ensure!(status.code() == Some(1), "ended with {status}:\n{said}");
+    ensure!(
+        said.contains("agg_hourly_volume") && said.to_lowercase().contains("divi"),
+        "{said}"
     );
     Ok(())
 }

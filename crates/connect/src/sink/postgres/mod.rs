@@ -17,6 +17,7 @@ pub mod encode;
 mod epochs;
 mod error;
 mod examine;
+mod gaps;
 mod identifier;
 mod lake_part;
 mod leases;

@@ -64,6 +64,33 @@ const READ: &str = "\
         and i.source = p.source and i.ordinal = p.incarnation \
     where p.target = $1 and p.job = $2";
 
+/// Held while incarnations of a job are recorded.
+pub(super) const LOCK_INCARNATIONS: &str = "select pg_advisory_xact_lock(hashtextextended('factmill incarnations ' || $1 || '/' || $2, 0))";
+
+/// The open incarnation of source $3 that the server calls $4, recorded where it is new.
+pub(super) const RECORD_INCARNATION: &str = "\
+    with known as (\
+        select ordinal from factmill.incarnations \
+        where target = $1 and job = $2 and source = $3 and identity = $4 and ended_at is null\
+    ), recorded as (\
+        insert into factmill.incarnations (target, job, source, ordinal, identity) \
+        select $1, $2, $3, coalesce(max(ordinal), 0) + 1, $4 from factmill.incarnations \
+        where target = $1 and job = $2 and source = $3 \
+        having not exists (select from known) \
+        returning ordinal\
+    ) select ordinal from known union all select ordinal from recorded";
+
+/// Closes the open incarnations of source $3 but the one that the server calls $4.
+pub(super) const END_INCARNATIONS: &str = "\
+    update factmill.incarnations i \
+    set ended_at = now(), final_positions = (\
+        select coalesce(jsonb_object_agg(p.partition, p.position), '{}') \
+        from factmill.positions p \
+        where p.target = i.target and p.job = i.job and p.source = i.source \
+          and p.incarnation = i.ordinal) \
+    where target = $1 and job = $2 and source = $3 and ended_at is null \
+      and identity is distinct from $4";
+
 /// A prepared [`MOVE`].
 pub(super) async fn move_statement(
     tx: &Transaction<'_>,
@@ -386,24 +413,12 @@ impl Warehouse {
             |source| WarehouseError::query(format!("recording an incarnation of {name}"), source);
         let mut session = self.control().await?;
         let tx = session.client.transaction().await.map_err(wrong)?;
-        tx.execute(
-            "select pg_advisory_xact_lock(hashtextextended('factmill incarnations ' || $1 || '/' || $2, 0))",
-            &[&reader.target, &reader.job],
-        )
-        .await
-        .map_err(wrong)?;
+        tx.execute(LOCK_INCARNATIONS, &[&reader.target, &reader.job])
+            .await
+            .map_err(wrong)?;
         let row = tx
             .query_one(
-                "with known as (\
-                     select ordinal from factmill.incarnations \
-                     where target = $1 and job = $2 and source = $3 and identity = $4 and ended_at is null\
-                 ), recorded as (\
-                     insert into factmill.incarnations (target, job, source, ordinal, identity) \
-                     select $1, $2, $3, coalesce(max(ordinal), 0) + 1, $4 from factmill.incarnations \
-                     where target = $1 and job = $2 and source = $3 \
-                     having not exists (select from known) \
-                     returning ordinal\
-                 ) select ordinal from known union all select ordinal from recorded",
+                RECORD_INCARNATION,
                 &[&reader.target, &reader.job, &name, &identity],
             )
             .await
@@ -435,14 +450,7 @@ impl Warehouse {
         session
             .client
             .execute(
-                "update factmill.incarnations i \
-                 set ended_at = now(), final_positions = (\
-                     select coalesce(jsonb_object_agg(p.partition, p.position), '{}') \
-                     from factmill.positions p \
-                     where p.target = i.target and p.job = i.job and p.source = i.source \
-                       and p.incarnation = i.ordinal) \
-                 where target = $1 and job = $2 and source = $3 and ended_at is null \
-                   and identity is distinct from $4",
+                END_INCARNATIONS,
                 &[&reader.target, &reader.job, &name, &survivor],
             )
             .await

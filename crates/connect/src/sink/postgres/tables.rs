@@ -14,7 +14,7 @@ use super::identifier::{MAX_NAME_BYTES, list, literal, qualified, quoted};
 use super::migrate::LOCK_DDL;
 
 /// The generations of a job's tables at the time they were prepared, in the order of the tables.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Generations(Vec<i64>);
 
 impl Generations {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use factmill_core::epoch::Reader;
 use factmill_core::error::ErrorKind;
 use factmill_core::position::SourceName;
 use factmill_core::source::{Classified, SharedError};
@@ -169,12 +170,12 @@ pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "topic `{topic}` partition {partition}: {found}; nothing is skipped in silence: bring the records \
-     back, or let the job begin the partition anew where its file says by removing its stored \
-     position: delete from factmill.positions where job = '{job}' and partition = '{partition}'"
+     back, or accept their loss: factmill positions {} accept-gap --profile {}",
+    .reader.job, .reader.target
 )]
 pub struct Gap {
-    /// The job that reads.
-    pub job: String,
+    /// Whose position it is.
+    pub reader: Reader,
     /// The topic.
     pub topic: String,
     /// Kafka's number of the partition.
@@ -247,7 +248,10 @@ mod tests {
     #[test]
     fn a_gap_names_place_limits_and_ways_out() {
         let gap = Gap {
-            job: "banking".into(),
+            reader: Reader {
+                target: "prod".into(),
+                job: "banking".into(),
+            },
             topic: "bank_data".into(),
             partition: 3,
             found: GapFound::BeforeStart {
@@ -263,7 +267,7 @@ mod tests {
             "position 5",
             "start 70",
             "end is 90",
-            "delete from factmill.positions where job = 'banking' and partition = '3'",
+            "factmill positions banking accept-gap --profile prod",
         ] {
             assert!(message.contains(part), "{part} in {message}");
         }

@@ -13,6 +13,7 @@ mod buffer;
 mod config;
 mod context;
 mod error;
+mod gaps;
 mod native;
 mod opening;
 mod poller;
@@ -34,6 +35,7 @@ use tokio::time::Instant;
 
 pub use config::{Identity, KafkaConfig, KafkaRead, Start};
 pub use error::{Gap, GapFound, KafkaSourceError};
+pub use gaps::{TopicGaps, Way};
 
 use buffer::Buffer;
 use context::Context;

@@ -21,7 +21,7 @@ use super::native;
 use super::shared::Shared;
 
 /// How long one request to the brokers may take.
-const REQUEST: Duration = Duration::from_secs(10);
+pub(super) const REQUEST: Duration = Duration::from_secs(10);
 
 /// What a partition's log holds: offsets of its first record and behind its last stable one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,7 +224,7 @@ impl Opener {
     }
 
     /// The numbers of the topic's partitions.
-    fn partitions<C: ConsumerContext>(
+    pub(super) fn partitions<C: ConsumerContext>(
         &self,
         consumer: &BaseConsumer<C>,
     ) -> Result<Vec<i32>, KafkaSourceError> {
@@ -266,7 +266,7 @@ impl Opener {
     }
 
     /// Runs a request to the position store, given up when the source is dropped.
-    fn ask_store<T>(
+    pub(super) fn ask_store<T>(
         &self,
         request: impl Future<Output = Result<T, BoxedError>>,
     ) -> Result<T, KafkaSourceError> {
@@ -310,7 +310,7 @@ impl Opener {
 
 fn gap(read: &KafkaRead, partition: i32, found: GapFound) -> Box<Gap> {
     Box::new(Gap {
-        job: read.reader.job.clone(),
+        reader: read.reader.clone(),
         topic: read.topic.clone(),
         partition,
         found,
@@ -318,11 +318,11 @@ fn gap(read: &KafkaRead, partition: i32, found: GapFound) -> Box<Gap> {
 }
 
 /// A partition as it is now.
-struct Place<'a> {
-    read: &'a KafkaRead,
-    number: i32,
-    incarnation: &'a Incarnation,
-    log: Log,
+pub(super) struct Place<'a> {
+    pub(super) read: &'a KafkaRead,
+    pub(super) number: i32,
+    pub(super) incarnation: &'a Incarnation,
+    pub(super) log: Log,
 }
 
 impl Place<'_> {
@@ -337,24 +337,11 @@ impl Place<'_> {
         started: bool,
         at_time: Option<i64>,
     ) -> Result<Opening, Box<Gap>> {
+        if let Some(found) = self.gap(stored, started) {
+            return Err(gap(self.read, self.number, found));
+        }
         let Log { start, end } = self.log;
-        let offset = stored.and_then(|position| position.cursor.offset());
-        let same = |position: &Position| position.incarnation.identity == self.incarnation.identity;
-        let stored = match (stored, offset) {
-            (Some(position), Some(offset)) if same(position) => Some(offset),
-            (Some(position), Some(offset)) => {
-                let found = GapFound::OtherIncarnation {
-                    stored: offset,
-                    before: position.incarnation.identity.clone(),
-                    now: self.incarnation.identity.clone(),
-                    start,
-                    end,
-                };
-                return Err(gap(self.read, self.number, found));
-            }
-            // a token is no position of a topic: nothing is stored
-            _ => None,
-        };
+        let stored = stored.and_then(|position| position.cursor.offset());
         let first = match (stored, started) {
             (Some(offset), _) => offset,
             (None, true) => 0,
@@ -364,24 +351,6 @@ impl Place<'_> {
                 Start::At(_) => at_time.unwrap_or(end),
             },
         };
-        let found = if first < start {
-            Some(GapFound::BeforeStart {
-                stored: first,
-                start,
-                end,
-            })
-        } else if stored.is_some() && first > end {
-            Some(GapFound::BeyondEnd {
-                stored: first,
-                start,
-                end,
-            })
-        } else {
-            None
-        };
-        if let Some(found) = found {
-            return Err(gap(self.read, self.number, found));
-        }
         Ok(Opening {
             number: self.number,
             incarnation: self.incarnation.clone(),
@@ -389,6 +358,35 @@ impl Place<'_> {
             start: first,
             end,
         })
+    }
+
+    /// How its stored position and its log disagree, if they do; `started` as for [`Place::opening`].
+    pub(super) fn gap(&self, stored: Option<&Position>, started: bool) -> Option<GapFound> {
+        let Log { start, end } = self.log;
+        let now = &self.incarnation.identity;
+        // a token is no position of a topic: nothing is stored
+        let offset = stored.and_then(|position| Some((position, position.cursor.offset()?)));
+        let stored = match offset {
+            Some((position, stored)) if position.incarnation.identity != *now => {
+                return Some(GapFound::OtherIncarnation {
+                    stored,
+                    before: position.incarnation.identity.clone(),
+                    now: now.clone(),
+                    start,
+                    end,
+                });
+            }
+            Some((_, stored)) => stored,
+            None if started => 0,
+            None => return None,
+        };
+        if stored < start {
+            Some(GapFound::BeforeStart { stored, start, end })
+        } else if stored > end {
+            Some(GapFound::BeyondEnd { stored, start, end })
+        } else {
+            None
+        }
     }
 }
 

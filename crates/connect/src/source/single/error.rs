@@ -1,5 +1,6 @@
 //! What can go wrong with a source of one reader.
 
+use factmill_core::epoch::Reader;
 use factmill_core::error::ErrorKind;
 use factmill_core::position::SourceName;
 use factmill_core::source::{Classified, SharedError};
@@ -19,13 +20,13 @@ pub enum SingleSourceError {
     },
     /// Records between the stored position and what the server has are lost or not the same.
     #[error(
-        "{what}: {found}; nothing is skipped in silence: bring the records back, or let the job begin \
-         the source anew where its file says by removing its stored position: \
-         delete from factmill.positions where job = '{job}' and source = '{source_name}'"
+        "{what}: {found}; nothing is skipped in silence: bring the records back, or accept the loss and \
+         read the source anew: factmill positions {} accept-gap --source {source_name} --profile {}",
+        .reader.job, .reader.target
     )]
     Gap {
-        /// The job that reads.
-        job: String,
+        /// Who reads.
+        reader: Reader,
         /// The source that models name.
         source_name: SourceName,
         /// What was read.

@@ -279,7 +279,7 @@ impl<R: Reader> Reading<'_, R> {
         let what = self.what.to_owned();
         match error.kind() {
             ErrorKind::Gap => SingleSourceError::Gap {
-                job: self.read.reader.job.clone(),
+                reader: self.read.reader.clone(),
                 source_name: self.read.source.clone(),
                 what,
                 found: error.into(),
