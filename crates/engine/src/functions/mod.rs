@@ -1,4 +1,4 @@
-//! Functions that models and the engine use and DataFusion lacks, one file a topic.
+//! Functions that models and the engine use and DataFusion lacks, or has for fewer values, one file a topic.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use datafusion::logical_expr::ScalarUDF;
 
 use project_files::ProjectFiles;
 
+mod date_trunc;
 mod project_files;
 pub(crate) mod record_order;
 mod scale;
@@ -26,7 +27,8 @@ pub fn of_models(project_dir: &Path) -> Vec<Arc<ScalarUDF>> {
 /// Makes every function of this module known to a session over the project in `project_dir`.
 pub(crate) fn register(state: &mut SessionState, project_dir: &Path) -> Result<()> {
     let ours = record_order::functions();
-    for function in ours.into_iter().chain(of_models(project_dir)) {
+    let ours = ours.into_iter().chain([date_trunc::function()]);
+    for function in ours.chain(of_models(project_dir)) {
         state.register_udf(function)?;
     }
     Ok(())
