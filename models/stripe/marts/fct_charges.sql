@@ -14,6 +14,19 @@ rates as (
 
 ),
 
+-- nothing can be divided by a rate of zero: it is none
+known_rates as (
+
+    select
+        date_day,
+        {%- for currency in currencies %}
+        nullif({{ currency }}, cast(0 as numeric(18, 8))) as {{ currency }}{{ ',' if not loop.last }}
+        {%- endfor %}
+
+    from rates
+
+),
+
 -- a charge that was sent again, or has changed since, counts once: as it came last
 numbered as (
 
@@ -28,16 +41,18 @@ numbered as (
 
 ),
 
--- jpy has no minor unit; what a pound is in the charge's own currency, null without a rate
+-- jpy has no minor unit; what a pound is in the charge's own currency, null without a rate. A type of forty
+-- digits computes with more than any amount and rates need: with eighteen one charge could overflow it, and
+-- with it the whole rebuild.
 priced as (
 
     select
         charges.*,
         rates.*,
-        case
-            when charges.currency = 'jpy' then cast(charges.amount as numeric(18, 2))
-            else cast(charges.amount * 0.01 as numeric(18, 2))
-        end as major_amount,
+        cast(
+            case when charges.currency = 'jpy' then charges.amount else charges.amount * 0.01 end
+            as numeric(40, 2)
+        ) as major_amount,
         case charges.currency
             when 'gbp' then cast(1 as numeric(18, 8))
             {%- for currency in currencies %}
@@ -46,7 +61,7 @@ priced as (
         end as own_rate
 
     from numbered as charges
-    left join rates on rates.date_day = cast(charges.created_at as date)
+    left join known_rates as rates on rates.date_day = cast(charges.created_at as date)
     where charges.number_of_charge = 1
 
 ),
@@ -61,7 +76,7 @@ final as (
         amount_refunded,
         currency,
         {%- for currency in currencies %}
-        cast(major_amount * {{ currency }} / own_rate as numeric(18, 6)) as amount_{{ currency }},
+        try_cast(major_amount * {{ currency }} / own_rate as numeric(18, 6)) as amount_{{ currency }},
         {%- endfor %}
         status,
         is_paid,

@@ -23,8 +23,9 @@ flattened as (
 
     select
         charge['id'] as charge_id,
-        cast(to_timestamp_seconds(charge['created']) as timestamptz) as created_at,
-        charge['amount'] as amount,
+        -- counted in microseconds, an instant of any ten digits of seconds is one
+        to_timestamp_micros(cast(charge['created'] as bigint) * 1000000) as created_at,
+        cast(charge['amount'] as bigint) as amount,
         charge['amount_captured'] as amount_captured,
         charge['amount_refunded'] as amount_refunded,
         lower(charge['currency']) as currency,
