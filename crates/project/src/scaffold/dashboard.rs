@@ -1,4 +1,6 @@
-//! The Grafana dashboard: how much came, when, of what kind, and the newest rows.
+//! The Grafana dashboard: how much came, when, of what kind, and the newest rows; what was set aside.
+
+use std::collections::HashSet;
 
 use chrono::{DateTime, Days, NaiveTime, SecondsFormat, TimeZone, Utc};
 use factmill_core::types::DeclaredType;
@@ -6,10 +8,12 @@ use serde_json::{Value, json};
 
 use super::lines::Line;
 use super::{Names, Scaffold};
-use crate::infer::{identifier, is_label, is_money, words};
+use crate::infer::{free, identifier, is_label, is_money, words};
 
 /// How many columns of the newest rows are shown.
 const SHOWN: usize = 12;
+/// How many columns the rows can be chosen by.
+const VARIABLES: usize = 4;
 
 /// What the panels ask about.
 struct Asked<'a> {
@@ -21,6 +25,14 @@ struct Asked<'a> {
     measure: Option<&'a Line>,
     /// A text that tells kinds apart.
     kind: Option<&'a Line>,
+    /// What rows are chosen by.
+    variables: Vec<Variable<'a>>,
+}
+
+/// A template variable: some or all of the values of a column.
+struct Variable<'a> {
+    name: String,
+    of: &'a Line,
 }
 
 impl Scaffold<'_> {
@@ -34,6 +46,15 @@ impl Scaffold<'_> {
                 .filter(|line| line.is_number() && !in_key(line));
             numbers.filter(|line| !is_label(&line.name))
         };
+        let kind = lines
+            .iter()
+            .find(|line| !line.choices.is_empty())
+            .or_else(|| {
+                let texts = lines
+                    .iter()
+                    .filter(|line| line.declared == DeclaredType::Text);
+                texts.clone().find(|line| in_key(line) && key.len() > 1)
+            });
         let asked = Asked {
             table: format!("{}.{}", identifier(self.job), identifier(&names.fact_table)),
             time: time.as_deref().map(identifier),
@@ -41,15 +62,8 @@ impl Scaffold<'_> {
                 .find(|line| is_money(&line.name))
                 .or_else(|| measures().find(|line| line.declared != DeclaredType::BigInt))
                 .or_else(|| measures().next()),
-            kind: lines
-                .iter()
-                .find(|line| !line.choices.is_empty())
-                .or_else(|| {
-                    let texts = lines
-                        .iter()
-                        .filter(|line| line.declared == DeclaredType::Text);
-                    texts.clone().find(|line| in_key(line) && key.len() > 1)
-                }),
+            kind,
+            variables: variables(lines, kind),
         };
         let title = title(self.job);
         let dashboard = json!({
@@ -68,8 +82,8 @@ impl Scaffold<'_> {
             "fiscalYearStartMonth": 0,
             "annotations": { "list": [] },
             "links": [],
-            "templating": { "list": [] },
-            "panels": asked.panels(lines),
+            "templating": { "list": asked.templating() },
+            "panels": asked.panels(self.job, lines),
         });
         let mut text = format!("{dashboard:#}");
         text.push('\n');
@@ -97,6 +111,38 @@ impl Scaffold<'_> {
     }
 }
 
+/// The columns with few values, else the one that tells kinds apart.
+fn variables<'a>(lines: &'a [Line], kind: Option<&'a Line>) -> Vec<Variable<'a>> {
+    let chosen = lines.iter().filter(|line| !line.choices.is_empty());
+    let mut columns: Vec<&Line> = chosen.take(VARIABLES).collect();
+    if columns.is_empty() {
+        columns.extend(kind);
+    }
+    let mut taken = HashSet::new();
+    let variable = |of: &'a Line| {
+        // Grafana knows no other letters in a name, and keeps those that begin with `__` for itself
+        let plain = |letter: &char| letter.is_ascii_alphanumeric() || *letter == '_';
+        let name: String = of.name.chars().filter(plain).collect();
+        let name = match name.trim_matches('_') {
+            "" => "kind",
+            name => name,
+        };
+        Variable {
+            name: free(name.to_owned(), &mut taken),
+            of,
+        }
+    };
+    columns.into_iter().map(variable).collect()
+}
+
+impl Variable<'_> {
+    /// Holds for rows with a chosen value. All is a value of its own, so that rows without any are in it.
+    fn condition(&self) -> String {
+        let (name, column) = (&self.name, identifier(&self.of.name));
+        format!("('*' in (${{{name}:sqlstring}}) or {column} in (${{{name}:sqlstring}}))")
+    }
+}
+
 /// `parking_meters` as `Parking meters`.
 fn title(job: &str) -> String {
     let words = job.replace('_', " ");
@@ -106,24 +152,48 @@ fn title(job: &str) -> String {
 }
 
 impl Asked<'_> {
-    fn panels(&self, lines: &[Line]) -> Vec<Value> {
+    fn templating(&self) -> Vec<Value> {
+        let table = &self.table;
+        let variable = |variable: &Variable<'_>| {
+            let column = identifier(&variable.of.name);
+            json!({
+                "name": variable.name,
+                "label": title(&spaced(&variable.of.name)),
+                "description": format!("The values of `{}` that are shown.", variable.of.name),
+                "type": "query",
+                "datasource": datasource(),
+                "query": format!("select distinct {column} from {table} where {column} is not null order by 1"),
+                "refresh": 2,
+                "sort": 1,
+                "multi": true,
+                "includeAll": true,
+                "allValue": "'*'",
+                "current": { "text": ["All"], "value": ["$__all"] },
+                "options": [],
+                "regex": "",
+                "hide": 0,
+                "skipUrlSync": false,
+            })
+        };
+        self.variables.iter().map(variable).collect()
+    }
+
+    fn panels(&self, job: &str, lines: &[Line]) -> Vec<Value> {
         let mut panels = Vec::new();
-        let mut x = 0;
         let mut stat = |title: &str, about: String, sql: String, defaults: Value, fields: &str| {
             panels.push(panel(
                 "stat",
                 title,
                 &about,
-                [x, 0, 6, 4],
+                [0, 0, 0, 4],
                 "table",
                 &sql,
                 defaults,
                 stat_options(fields),
             ));
-            x += 6;
         };
         let table = &self.table;
-        let when = self.filter("where");
+        let when = self.filter();
         stat(
             "Rows",
             "Rows of the chosen time.".to_owned(),
@@ -160,6 +230,13 @@ impl Asked<'_> {
                 thresholds(json!({ "unit": "locale", "decimals": 0 })),
                 "",
             );
+        }
+        panels.push(set_aside(job));
+        let count = panels.len();
+        for (place, panel) in panels.iter_mut().enumerate() {
+            let (from, to) = (24 * place / count, 24 * (place + 1) / count);
+            panel["gridPos"]["x"] = json!(from);
+            panel["gridPos"]["w"] = json!(to - from);
         }
         let mut y = 4;
         if let Some(time) = &self.time {
@@ -200,11 +277,16 @@ impl Asked<'_> {
         panels
     }
 
-    /// ` where …` the chosen time; nothing where rows have none.
-    fn filter(&self, word: &str) -> String {
+    /// ` where …` the chosen time and values; nothing where rows have neither.
+    fn filter(&self) -> String {
         let time = self.time.as_ref();
-        time.map(|time| format!("\n{word} $__timeFilter({time})"))
-            .unwrap_or_default()
+        let time = time.map(|time| format!("$__timeFilter({time})"));
+        let chosen = self.variables.iter().map(Variable::condition);
+        let conditions: Vec<String> = time.into_iter().chain(chosen).collect();
+        match conditions.is_empty() {
+            true => String::new(),
+            false => format!("\nwhere {}", conditions.join("\n  and ")),
+        }
     }
 
     fn over_time(&self, time: &str, y: u32) -> Vec<Value> {
@@ -212,7 +294,7 @@ impl Asked<'_> {
         let group = format!("$__timeGroupAlias({time}, $__interval)");
         let rows = format!(
             "select\n  {group},\n  count(*) as rows\nfrom {table}{}\ngroup by 1\norder by 1",
-            self.filter("where")
+            self.filter()
         );
         let bars = json!({
             "unit": "locale", "decimals": 0, "min": 0,
@@ -238,7 +320,7 @@ impl Asked<'_> {
             let name = identifier(&measure.name);
             let sql = format!(
                 "select\n  {group},\n  {function}({name}) as {name}\nfrom {table}{}\n  and {name} is not null\ngroup by 1\norder by 1",
-                self.filter("where")
+                self.filter()
             );
             let line = json!({
                 "unit": "locale", "decimals": 2,
@@ -274,7 +356,7 @@ impl Asked<'_> {
             "select\n  {}\nfrom {}{}{order}\nlimit 20",
             columns.join(",\n  "),
             self.table,
-            self.filter("where")
+            self.filter()
         );
         let (title, about) = match self.time {
             Some(_) => (
@@ -311,6 +393,40 @@ fn summary(measure: &Line) -> (&'static str, &'static str) {
     } else {
         ("avg", "Mean")
     }
+}
+
+/// How many records of a job are set aside; from there to the newest of them.
+fn set_aside(job: &str) -> Value {
+    let mut defaults = json!({ "unit": "locale", "decimals": 0 });
+    defaults["thresholds"] = json!({
+        "mode": "absolute",
+        "steps": [{ "color": "green", "value": null }, { "color": "red", "value": 1 }],
+    });
+    defaults["links"] = json!([{
+        "title": "Show the newest dead letter",
+        "url": format!("/d/pipeline/pipeline?var-job={job}&var-dead_letter=${{__data.fields.newest}}"),
+    }]);
+    let mut options = stat_options("");
+    // the row itself, not a reduction of it, knows its other columns
+    options["reduceOptions"] = json!({ "calcs": [], "fields": "", "values": true, "limit": 1 });
+    let sql = format!(
+        "select count(*) as dead_letters, coalesce(max(id)::text, '') as newest\n\
+         from factmill.dead_letter_list\nwhere job = '{job}'\n  and status = 'open'"
+    );
+    panel(
+        "stat",
+        "Dead letters",
+        "Records of this job that are set aside, whenever that was: red from the first one. A click shows the newest of them.",
+        [0, 0, 0, 4],
+        "table",
+        &sql,
+        defaults,
+        options,
+    )
+}
+
+fn datasource() -> Value {
+    json!({ "type": "grafana-postgresql-datasource", "uid": "warehouse" })
 }
 
 fn spaced(name: &str) -> String {
@@ -361,7 +477,7 @@ fn panel(
     defaults: Value,
     options: Value,
 ) -> Value {
-    let datasource = json!({ "type": "grafana-postgresql-datasource", "uid": "warehouse" });
+    let datasource = datasource();
     json!({
         "id": 0,
         "title": title,

@@ -260,11 +260,58 @@ fn the_dashboard_opens_on_the_time_of_the_records() {
             "Rows",
             "Newest",
             "Total price",
+            "Dead letters",
             "Rows over time",
             "Total price over time",
             "Newest rows"
         ]
     );
+}
+
+#[test]
+fn a_dashboard_can_be_narrowed_by_columns_of_few_values() {
+    let dashboard = |records: &[Value]| {
+        let inferred = infer(records, "x").unwrap();
+        let scaffold = Scaffold {
+            job: "own",
+            from: &kafka(),
+            inferred: &inferred,
+            now: 0,
+        };
+        let files = scaffold.files(&Project::default());
+        serde_json::from_str::<serde_json::Value>(&files.last().unwrap().text).unwrap()
+    };
+    let texts = |of: &serde_json::Value, key: &str| -> Vec<String> {
+        let all = of.as_array().unwrap().iter();
+        all.map(|one| one[key].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let records: Vec<Value> = (0..40)
+        .flat_map(|id| {
+            let (status, kind) = (["paid", "open"][id % 2], ["card", "cash", "app"][id % 3]);
+            one(&format!(
+                r#"{{"id":{id},"at":"2023-01-05T10:00:00Z","Größe":"{kind}","_status":"{status}","plate":"P-{id}"}}"#
+            ))
+        })
+        .collect();
+    let narrowed = dashboard(&records);
+    let variables = &narrowed["templating"]["list"];
+    assert_eq!(texts(variables, "name"), ["gre", "status"]);
+    assert_eq!(
+        variables[1]["query"],
+        "select distinct _status from own.fct_x where _status is not null order by 1"
+    );
+    for panel in narrowed["panels"].as_array().unwrap() {
+        let sql = panel["targets"][0]["rawSql"].as_str().unwrap();
+        let chosen =
+            sql.contains("and ('*' in (${status:sqlstring}) or _status in (${status:sqlstring}))");
+        assert_ne!(chosen, panel["title"] == "Dead letters", "{sql}");
+    }
+    // nothing repeats, so there is nothing to choose by
+    let plain = dashboard(&one(r#"{"id":1,"price":2.5}"#));
+    assert_eq!(plain["templating"]["list"], serde_json::json!([]));
+    let sql = plain["panels"][0]["targets"][0]["rawSql"].as_str().unwrap();
+    assert!(!sql.contains("where"), "{sql}");
 }
 
 /// Values of JSON, some of them in each other.
