@@ -149,3 +149,97 @@ async fn what_is_no_parquet_file_is_named() {
     assert_eq!(kind, ErrorKind::Configuration);
     assert!(text.contains("a.parquet"), "{text}");
 }
+
+#[tokio::test]
+async fn a_file_of_the_same_size_is_known_by_its_time_and_content() {
+    for name in ["a.jsonl", "a.jsonl.gz"] {
+        let content = |numbers| match name.ends_with("gz") {
+            true => gzip(lines(numbers).as_bytes()),
+            false => lines(numbers).into_bytes(),
+        };
+        let folder = TempDir::new().unwrap();
+        let read = || bounded(&folder, FileFormat::JsonLines);
+        put(&folder, name, content(0..5));
+        let positions = positions();
+        to_end(read(), &positions).await;
+        touch(&folder, name, 5);
+        assert!(to_end(read(), &positions).await.is_empty(), "only touched");
+        let replaced = content(5..10);
+        let before = std::fs::metadata(folder.path().join(name)).unwrap().len();
+        put(&folder, name, &replaced);
+        touch(&folder, name, 10);
+        let (kind, text) = failure(read(), &positions).await;
+        assert_eq!(kind, ErrorKind::Gap, "{text}");
+        assert_eq!(before, replaced.len() as u64, "the case that is meant");
+    }
+}
+
+#[tokio::test]
+async fn a_read_ends_where_a_file_was_cut_short_or_removed_meanwhile() {
+    let folder = TempDir::new().unwrap();
+    put(&folder, "a.jsonl", lines(0..50));
+    put(&folder, "b.jsonl", lines(0..5));
+    put(&folder, "c.jsonl", lines(0..5));
+    let positions = positions();
+    let read = || bounded(&folder, FileFormat::JsonLines);
+    let mut source = open(read(), &positions, 1);
+    // its first row says that it has begun
+    let mut found = some(&mut source, &positions, 1).await;
+    put(&folder, "b.jsonl", lines(0..2));
+    std::fs::remove_file(folder.path().join("c.jsonl")).unwrap();
+    while let Some(pull) = next(&mut source).await {
+        positions.commit(&pull.intervals).unwrap();
+        found.extend(rows(&pull));
+    }
+    assert_eq!(found.len(), 52, "{found:?}");
+    append(&folder, "b.jsonl", &lines(2..3));
+    let found = to_end(read(), &positions).await;
+    assert_eq!(found, ["b.jsonl:3 {\"n\":2}"]);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_looked_at_is_not_forgotten() {
+    let folder = TempDir::new().unwrap();
+    put(&folder, "a.jsonl", lines(0..2));
+    let positions = positions();
+    let read = || bounded(&folder, FileFormat::JsonLines);
+    to_end(read(), &positions).await;
+    let path = folder.path().join("a.jsonl");
+    std::fs::rename(&path, folder.path().join(".a.jsonl")).unwrap();
+    std::os::unix::fs::symlink("a.jsonl", &path).unwrap();
+    let (kind, text) = failure(read(), &positions).await;
+    assert_eq!(kind, ErrorKind::Configuration);
+    assert!(text.contains("a.jsonl"), "{text}");
+    std::fs::rename(folder.path().join(".a.jsonl"), &path).unwrap();
+    assert!(to_end(read(), &positions).await.is_empty(), "it was read");
+}
+
+#[tokio::test]
+async fn a_path_where_nothing_is_stops_a_bounded_read_and_is_waited_for_by_a_stream() {
+    let folder = TempDir::new().unwrap();
+    let at = |read: FilesRead| FilesRead {
+        path: folder.path().join("in"),
+        ..read
+    };
+    let positions = positions();
+    let once = || at(bounded(&folder, FileFormat::JsonLines));
+    let (kind, text) = failure(once(), &positions).await;
+    assert_eq!(kind, ErrorKind::Configuration);
+    assert!(text.contains("/in;"), "{text}");
+
+    let mut source = open(at(watched(&folder, FileFormat::JsonLines)), &positions, 10);
+    let early = tokio::time::timeout(Duration::from_millis(50), source.next()).await;
+    assert!(early.is_err(), "nothing is there");
+    std::fs::create_dir(folder.path().join("in")).unwrap();
+    put(&folder, "in/a.jsonl", "{\"n\":1}\n");
+    let found = some(&mut source, &positions, 1).await;
+    assert_eq!(found, ["a.jsonl:1 {\"n\":1}"]);
+    drop(source);
+
+    std::fs::rename(folder.path().join("in"), folder.path().join("away")).unwrap();
+    let (kind, text) = failure(once(), &positions).await;
+    assert_eq!(kind, ErrorKind::Configuration, "{text}");
+    std::fs::rename(folder.path().join("away"), folder.path().join("in")).unwrap();
+    let again = to_end(once(), &positions).await;
+    assert!(again.is_empty(), "what was read is not forgotten");
+}

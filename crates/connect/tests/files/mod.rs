@@ -113,15 +113,24 @@ async fn some(source: &mut SingleSource, positions: &MemoryPositions, count: usi
 
 /// Writes a file under another name first, as a good neighbour does.
 fn put(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) {
-    let hidden = folder.path().join(format!(".{name}"));
+    let path = folder.path().join(name);
+    let hidden = path.with_file_name(format!(".{}", path.file_name().unwrap().display()));
     std::fs::write(&hidden, content).unwrap();
-    std::fs::rename(hidden, folder.path().join(name)).unwrap();
+    std::fs::rename(hidden, path).unwrap();
 }
 
 fn append(folder: &TempDir, name: &str, content: &str) {
     let path = folder.path().join(name);
     let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
     file.write_all(content.as_bytes()).unwrap();
+}
+
+/// Gives a file another time of its last change, as what writes it does; tests are too fast for clocks.
+fn touch(folder: &TempDir, name: &str, seconds: u64) {
+    let path = folder.path().join(name);
+    let file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+    let time = std::time::SystemTime::now() + Duration::from_secs(seconds);
+    file.set_modified(time).unwrap();
 }
 
 fn gzip(content: &[u8]) -> Vec<u8> {

@@ -67,7 +67,7 @@ impl Chunk {
             bytes: self.base + at as u64,
             lines,
             print: fingerprint(&self.bytes[..at]),
-            size: None,
+            ..Mark::default()
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong with a source of files, and what it means for the run.
 
+use std::io;
 use std::path::PathBuf;
 
 use ::parquet::errors::ParquetError;
@@ -16,7 +17,13 @@ pub enum FileSourceError {
         /// The folder.
         folder: PathBuf,
         /// The system's reason.
-        source: std::io::Error,
+        source: io::Error,
+    },
+    /// Nothing at the path of a bounded read.
+    #[error("there is neither a file nor a folder at {path}; check the path")]
+    Nothing {
+        /// As declared, in the project's folder.
+        path: PathBuf,
     },
     /// A path that names no files.
     #[error("{path}: {detail}")]
@@ -38,7 +45,7 @@ pub enum FileSourceError {
         /// The file.
         file: PathBuf,
         /// The system's reason.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A file that is no Parquet file, or a broken one.
     #[error("cannot read Parquet file {file}; replace it by a whole one, or remove it")]
@@ -97,7 +104,53 @@ impl Classified for FileSourceError {
         match self {
             Self::Changed { .. } => ErrorKind::Gap,
             Self::Lost { .. } => ErrorKind::Internal,
+            Self::Folder { source, .. } | Self::Read { source, .. } if may_pass(source) => {
+                ErrorKind::Transient
+            }
             _ => ErrorKind::Configuration,
+        }
+    }
+}
+
+/// Whether the same may succeed later: what disks and servers of files have in bad moments, not what
+/// a file is or who may read it.
+fn may_pass(error: &io::Error) -> bool {
+    /// The number of an input or output error, for which there is no kind.
+    const EIO: i32 = 5;
+    error.raw_os_error() == Some(EIO)
+        || matches!(
+            error.kind(),
+            io::ErrorKind::StaleNetworkFileHandle
+                | io::ErrorKind::TimedOut
+                | io::ErrorKind::ResourceBusy
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::NetworkDown
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let kind = |source| {
+            let file = PathBuf::from("a.csv");
+            FileSourceError::Read { file, source }.kind()
+        };
+        assert_eq!(kind(io::Error::from_raw_os_error(5)), ErrorKind::Transient);
+        for passes in [
+            io::ErrorKind::StaleNetworkFileHandle,
+            io::ErrorKind::TimedOut,
+        ] {
+            assert_eq!(kind(passes.into()), ErrorKind::Transient);
+        }
+        for stays in [
+            io::ErrorKind::PermissionDenied,
+            io::ErrorKind::UnexpectedEof,
+        ] {
+            assert_eq!(kind(stays.into()), ErrorKind::Configuration);
         }
     }
 }

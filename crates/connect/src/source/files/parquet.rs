@@ -111,7 +111,7 @@ impl ParquetFile {
                 bytes: 0,
                 lines: self.row,
                 print: self.print.clone(),
-                size: None,
+                ..Mark::default()
             }),
             columns: None,
             at_end: batch.is_none().then_some(Some(self.size)),

@@ -26,6 +26,10 @@ pub(super) struct Mark {
     /// The file's size when it was read to its end; `None` before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) size: Option<u64>,
+    /// What tells the time of its last change then, as it was listed; `None` in places that earlier
+    /// versions stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) modified: Option<String>,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -55,7 +59,8 @@ struct Token {
     file: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     at: Option<Mark>,
-    /// Lines `name bytes lines print size`, separated by tabs, packed by Zstandard, as Base64.
+    /// Lines `name bytes lines print size modified`, separated by tabs, packed by Zstandard, as
+    /// Base64; the last field may be missing.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     done: String,
 }
@@ -63,6 +68,12 @@ struct Token {
 type Unreadable = Box<dyn std::error::Error + Send + Sync>;
 
 impl FolderPlace {
+    /// The names of the files that it knows.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let current = self.current.iter().map(|(name, _)| name.as_str());
+        current.chain(self.done.files.keys().map(String::as_str))
+    }
+
     /// The text that is stored.
     pub(super) fn text(&mut self) -> String {
         let (file, at) = self.current.clone().unzip();
@@ -136,6 +147,7 @@ impl Done {
                 lines: field()?.parse()?,
                 print: field()?.to_owned(),
                 size: Some(field()?.parse()?),
+                modified: field().ok().map(str::to_owned),
             };
             Ok::<_, Unreadable>((name, mark))
         });
@@ -157,10 +169,19 @@ fn pack(files: &BTreeMap<String, Mark>) -> String {
             lines,
             print,
             size,
+            modified,
         } = mark;
         let size = size.unwrap_or(0);
-        writeln!(packed, "{name}\t{bytes}\t{lines}\t{print}\t{size}")
-            .expect("memory takes every byte");
+        let written = match modified {
+            Some(modified) => {
+                writeln!(
+                    packed,
+                    "{name}\t{bytes}\t{lines}\t{print}\t{size}\t{modified}"
+                )
+            }
+            None => writeln!(packed, "{name}\t{bytes}\t{lines}\t{print}\t{size}"),
+        };
+        written.expect("memory takes every byte");
     }
     STANDARD_NO_PAD.encode(packed.finish().expect("memory takes every byte"))
 }
@@ -183,6 +204,7 @@ mod tests {
             lines: bytes / 10,
             print: fingerprint(&bytes.to_le_bytes()),
             size: Some(bytes),
+            modified: Some(fingerprint(&bytes.to_be_bytes())[..4].to_owned()),
         }
     }
 
@@ -194,10 +216,16 @@ mod tests {
             "é b.csv".into(),
             Mark {
                 size: None,
+                modified: None,
                 ..mark(70)
             },
         ));
         place.done.insert("a.csv".into(), mark(30));
+        let of_an_earlier_version = Mark {
+            modified: None,
+            ..mark(40)
+        };
+        place.done.insert("b.csv".into(), of_an_earlier_version);
         let text = place.text();
         assert_eq!(FolderPlace::from_text(&text).unwrap(), place);
         for bad in ["", "{\"x\":1}", "{\"done\":\"!\"}", "{\"done\":\"AAAA\"}"] {

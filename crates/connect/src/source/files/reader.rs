@@ -1,6 +1,6 @@
 //! Reads the files of a folder, one after the other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::chunk::Chunk;
 use super::config::{FileFormat, FilesRead};
 use super::error::FileSourceError;
-use super::folder::{FileSet, Listed};
+use super::folder::{FileSet, Listed, Listing};
 use super::open::{self, NotThere, Packing};
 use super::parquet::{ParquetFile, Unopened};
 use super::place::{FolderPlace, MOST_BYTES, Mark};
@@ -40,9 +40,11 @@ pub struct FilesReader {
     open: Option<OpenFile>,
     chunk: Option<(Chunk, usize)>,
     /// The files as they were listed last, and when.
-    listing: Option<(Arc<BTreeMap<String, Listed>>, Instant)>,
+    listing: Option<(Arc<Listing>, Instant)>,
     /// The files of a bounded read.
-    limit: Option<Arc<BTreeMap<String, Listed>>>,
+    limit: Option<Arc<Listing>>,
+    /// The folder that the files were listed in last.
+    folder: PathBuf,
     /// By file, how it was listed, since when, and how it was read then.
     seen: HashMap<String, Seen>,
 }
@@ -82,6 +84,7 @@ impl FilesReader {
             }
         };
         Ok(Self {
+            folder: read.path.clone(),
             files,
             identity,
             place: FolderPlace::default(),
@@ -95,11 +98,11 @@ impl FilesReader {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.files.folder.join(name)
+        self.folder.join(name)
     }
 
     /// The files there are: of a bounded read those at its start.
-    async fn list(&mut self) -> Result<Arc<BTreeMap<String, Listed>>, FileSourceError> {
+    async fn list(&mut self) -> Result<Arc<Listing>, FileSourceError> {
         if let Some(limit) = &self.limit {
             return Ok(Arc::clone(limit));
         }
@@ -108,12 +111,17 @@ impl FilesReader {
         {
             return Ok(Arc::clone(listing));
         }
-        let files = self.files.clone();
-        let listed = blocking(self.files.folder.clone(), move || files.list()).await?;
-        let listed = Arc::new(listed);
+        let set = self.files.clone();
+        let was_folder = self.files.literal().is_some_and(|literal| {
+            let mut known = self.place.names();
+            known.any(|name| name != literal)
+        });
+        let listing = blocking(self.read.path.clone(), move || set.list(was_folder)).await?;
         let now = Instant::now();
+        self.folder.clone_from(&listing.folder);
+        let listed = &listing.files;
         self.seen.retain(|name, _| listed.contains_key(name));
-        for (name, found) in listed.iter() {
+        for (name, found) in listed {
             let seen = self.seen.entry(name.clone()).or_insert(Seen {
                 listed: *found,
                 since: now,
@@ -128,30 +136,54 @@ impl FilesReader {
             }
         }
         self.place.done.retain(|name| listed.contains_key(name));
+        let listing = Arc::new(listing);
         if self.read.bounded {
-            self.limit = Some(Arc::clone(&listed));
+            self.limit = Some(Arc::clone(&listing));
         }
-        self.listing = Some((Arc::clone(&listed), now));
-        Ok(listed)
+        self.listing = Some((Arc::clone(&listing), now));
+        Ok(listing)
+    }
+
+    /// Lists the files for the first time since the places are known. Nothing at all under the one
+    /// name that was declared is most likely a name misspelt.
+    async fn look(&mut self) -> Result<(), FileSourceError> {
+        let known = self.place.names().next().is_some();
+        if !self.list().await?.is_missing || known {
+            return Ok(());
+        }
+        let path = self.read.path.clone();
+        if self.read.bounded {
+            return Err(FileSourceError::Nothing { path });
+        }
+        tracing::warn!(
+            path = %path.display(),
+            "there is neither a file nor a folder here yet; check the path, or create one"
+        );
+        Ok(())
     }
 
     /// The next file that has something to read; it becomes the current one.
     async fn pick(&mut self) -> Result<Option<String>, FileSourceError> {
-        let listed = self.list().await?;
+        let listing = self.list().await?;
         if let Some((name, _)) = &self.place.current {
-            if !listed.contains_key(name) {
+            if !listing.files.contains_key(name) {
                 return Err(self.gap(name, "it was removed before it was read to its end"));
             }
             return Ok(Some(name.clone()));
         }
-        for (name, found) in listed.iter() {
+        for (name, found) in &listing.files {
             let mark = self.place.done.get(name);
-            if mark.and_then(|mark| mark.size) == Some(found.size) {
+            let size = mark.and_then(|mark| mark.size);
+            let modified = mark.and_then(|mark| mark.modified.as_ref());
+            if size == Some(found.size)
+                && modified.is_none_or(|modified| found.modified().as_ref() == Some(modified))
+            {
                 continue;
             }
+            // one of the same size that was changed since is opened, which compares what was read
             let grows = self.grows(name);
-            if let Some(size) = mark.and_then(|mark| mark.size)
-                && (found.size < size || !grows)
+            if let Some(size) = size
+                && (found.size < size || (found.size > size && !grows))
             {
                 let found = format!(
                     "it had {size} bytes when it was read and has {}",
@@ -163,7 +195,7 @@ impl FilesReader {
             let quiet = seen.is_some_and(|seen| seen.since.elapsed() >= self.read.quiet);
             let ripe = Ripe(self.read.bounded || quiet);
             let tried = seen.is_some_and(|seen| seen.read == Some(ripe));
-            if tried && !self.read.bounded || !(grows || ripe.0) {
+            if tried || !(grows || ripe.0) {
                 continue;
             }
             let name = name.clone();
@@ -171,7 +203,12 @@ impl FilesReader {
                 seen.read = Some(ripe);
             }
             let mark = self.place.done.remove(&name).unwrap_or_default();
-            self.place.current = Some((name.clone(), Mark { size: None, ..mark }));
+            let mark = Mark {
+                size: None,
+                modified: None,
+                ..mark
+            };
+            self.place.current = Some((name.clone(), mark));
             return Ok(Some(name));
         }
         Ok(None)
@@ -203,7 +240,7 @@ impl FilesReader {
             limit: self
                 .limit
                 .as_ref()
-                .and_then(|limit| limit.get(&name))
+                .and_then(|limit| limit.files.get(&name))
                 .map(|found| found.size),
             last_is_whole: self.read.bounded
                 || self
@@ -284,9 +321,25 @@ impl FilesReader {
         }
         *mark = chunk.behind(*handed);
         if let Some(size) = chunk.at_end {
-            let (name, mark) = (name.clone(), mark.clone());
-            let size = Some(size.unwrap_or(mark.bytes));
-            self.place.done.insert(name, Mark { size, ..mark });
+            let size = size.unwrap_or(mark.bytes);
+            // as it was listed: a change since is looked at with the next listing
+            let listed = self.seen.get(name).map(|seen| seen.listed);
+            if let Some(listed) = listed
+                && self.read.bounded
+                && size < listed.size
+            {
+                tracing::warn!(
+                    file = %self.folder.join(&*name).display(),
+                    "it had {} bytes when the read began and ended at {size}: it was cut short",
+                    listed.size
+                );
+            }
+            let done = Mark {
+                size: Some(size),
+                modified: listed.and_then(|listed| listed.modified()),
+                ..mark.clone()
+            };
+            self.place.done.insert(name.clone(), done);
             self.place.current = None;
             self.open = None;
         }
@@ -358,7 +411,7 @@ impl Reader for FilesReader {
         (self.open, self.chunk, self.listing) = (None, None, None);
         self.seen.values_mut().for_each(|seen| seen.read = None);
         // a folder that is not there, or lost a file, is told at once
-        self.list().await.map_err(boxed)?;
+        self.look().await.map_err(boxed)?;
         Ok(())
     }
 

@@ -218,7 +218,7 @@ impl TextFile {
             bytes: place,
             lines: self.lines,
             print: fingerprint(&last),
-            size: None,
+            ..Mark::default()
         };
         self.buffer = last;
         self.buffer.extend_from_slice(&rest);
