@@ -30,6 +30,29 @@ async fn a_round_reads_the_records_as_they_are_written() {
 }
 
 #[tokio::test]
+async fn a_rewind_brings_no_round_forward() {
+    let server = Server::start(|number, _| ok(&format!("[{{\"n\":{number}}}]"))).await;
+    let read = PollRead::new(request(&server, "/"), Duration::from_secs(3600));
+    let positions = positions();
+    let mut source = poll(read, &positions).await;
+    next(&mut source).await.unwrap().unwrap();
+    source.rewind().await.unwrap();
+    let found = some(&mut source, &positions, 1).await;
+    assert_eq!(
+        found,
+        [r#"0 {"n":1}"#],
+        "what was not committed is asked for at once"
+    );
+    source.rewind().await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(300), source.next()).await;
+    assert!(
+        early.is_err(),
+        "the round is over, the next one is due in an hour"
+    );
+    assert_eq!(server.paths().len(), 2);
+}
+
+#[tokio::test]
 async fn rounds_come_in_their_interval_and_no_faster_than_allowed() {
     let server = Server::start(|number, _| ok(&format!("[{{\"n\":{number}}}]"))).await;
     let mut read = PollRead::new(request(&server, "/"), Duration::from_millis(1));

@@ -61,6 +61,8 @@ enum Pages {
 /// When there is something to ask for.
 struct Due {
     round: Instant,
+    /// The number of the round that `round` is the time of; `None` before the first seek.
+    of: Option<u64>,
     /// The next try for missing days.
     missing: Instant,
     /// Missing days to ask for before the round goes on.
@@ -121,6 +123,7 @@ impl PollReader {
             next: None,
             due: Due {
                 round: now,
+                of: None,
                 missing: now,
                 again: Vec::new(),
             },
@@ -312,6 +315,7 @@ impl PollReader {
             None => {
                 self.place.round += 1;
                 self.due.round = Instant::now() + self.read.interval;
+                self.due.of = Some(self.place.round);
             }
         }
     }
@@ -361,7 +365,12 @@ impl Reader for PollReader {
             });
         }
         let now = Instant::now();
-        (self.due.round, self.due.missing) = (now, now);
+        self.due.missing = now;
+        // a rewind does not bring a round forward; one that was not stored is read again at once
+        let round = Some(self.place.round);
+        if self.place.days.is_some() || self.due.of != round {
+            (self.due.round, self.due.of) = (now, round);
+        }
         Ok(())
     }
 
