@@ -195,6 +195,38 @@ async fn a_silent_stream_is_connected_again() {
 }
 
 #[tokio::test]
+async fn a_stream_may_be_silent_for_as_long_as_it_likes() {
+    let server = Server::start(|number, _| match number {
+        0..4 => events(endless("", Duration::from_secs(3600))),
+        _ => events(ok(&event(0))),
+    })
+    .await;
+    let mut read = StreamRead::new(request(&server, "/"));
+    read.request.times.idle = Duration::from_millis(100);
+    read.request.retry.attempts = 2;
+    let positions = positions();
+    let mut source = stream(read, &positions).await;
+    assert_eq!(some(&mut source, &positions, 1).await, ids(0..1));
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_within_a_record_is_given_up() {
+    let server = Server::start(|_, _| {
+        let half = futures::stream::iter([Ok::<_, std::io::Error>("{\"half\"")]);
+        let silent = futures::stream::pending();
+        let body = axum::body::Body::from_stream(futures::StreamExt::chain(half, silent));
+        Response::new(body)
+    })
+    .await;
+    let mut read = StreamRead::new(request(&server, "/"));
+    read.request.times.idle = Duration::from_millis(100);
+    read.request.retry.attempts = 2;
+    let (kind, text) = stream_failure(read).await;
+    assert_eq!(kind, ErrorKind::Transient, "{text}");
+    assert_eq!(server.paths().len(), 2);
+}
+
+#[tokio::test]
 async fn refusals_stop_and_busy_servers_are_asked_again() {
     let server = Server::start(|_, _| status(401)).await;
     let (kind, _) = stream_failure(StreamRead::new(request(&server, "/"))).await;

@@ -84,8 +84,8 @@ impl Request {
 pub struct Times {
     /// Until the connection stands; 10 s by default.
     pub connect: Duration,
-    /// Without a byte; 60 s by default. A streamed source that may be silent for longer must send
-    /// something to keep the connection alive, such as empty lines or comments.
+    /// Without a byte; 60 s by default. A streamed source that is silent for longer is connected
+    /// again, for as long as it accepts that: a connection may be dead and not tell.
     pub idle: Duration,
     /// For a whole answer of a polled source, and for a single record of a streamed one, so that a
     /// server that sends a byte now and then holds nobody up; 5 min by default.

@@ -107,6 +107,11 @@ impl Lines {
         &self.buffer[line.0.clone()]
     }
 
+    /// Whether bytes came of a record that is not whole.
+    pub(super) fn is_within_record(&self) -> bool {
+        self.bound.earlier > 0 || self.start < self.buffer.len()
+    }
+
     /// The lines before this one are a whole record.
     pub(super) fn record_ends(&mut self) {
         self.bound.earlier = 0;

@@ -29,7 +29,7 @@ pub struct StreamReader {
     resume: Resuming,
     place: StreamPlace,
     connection: Option<Connection>,
-    /// Connections in a row that brought no record.
+    /// Connections in a row that failed or ended without a record.
     fruitless: u32,
     /// Not before then is connected again.
     not_before: Option<Instant>,
@@ -225,14 +225,23 @@ impl StreamReader {
         };
         let most = self.client.retry().most;
         let pause = pause.max(wished.unwrap_or_default()).min(most);
-        if matches!(self.resume, Resuming::Nothing) {
+        if self.place.id.is_none() {
             tracing::warn!(
                 source = self.client.place(),
-                "the stream broke off; what is sent until it is connected again is lost"
+                "the stream broke off, and no record had an id to resume behind: what is sent until it is connected again is lost"
             );
         }
         self.not_before = Some(Instant::now() + pause);
         Ok(())
+    }
+
+    /// Whether the connection stands and nothing was sent on it for a while, not even half a record:
+    /// nobody's fault.
+    fn is_quiet(&self, failed: &Attempt) -> bool {
+        let is_late = matches!(failed, Attempt::Broken { source, .. } if source.is_timeout());
+        is_late
+            && (self.connection.as_ref())
+                .is_some_and(|connection| !connection.lines.is_within_record())
     }
 
     /// Waits for a record; a bounded read only so long.
@@ -317,6 +326,16 @@ impl Reader for StreamReader {
                 }
                 Ok(Next::End) if self.read.bounded => self.ended = true,
                 Ok(Next::End) => self.broke_off(None).map_err(boxed)?,
+                Err(failed) if self.is_quiet(&failed) => {
+                    let silent = self.client.times().idle;
+                    tracing::info!(
+                        source = self.client.place(),
+                        ?silent,
+                        "nothing was sent; connecting again"
+                    );
+                    self.fruitless = 0;
+                    self.broke_off(None).map_err(boxed)?;
+                }
                 Err(failed) => self.broke_off(Some(failed)).map_err(boxed)?,
             }
         }
