@@ -103,7 +103,7 @@ impl FileSet {
         Some(&named.name)
     }
 
-    /// Lists the files; blocks. Where `was_folder`, nothing at the path is an error: what was read
+    /// Lists the files; blocks. Where `was_folder`, all else at the path is an error: what was read
     /// there must not be forgotten.
     pub(super) fn list(&self, was_folder: bool) -> Result<Listing, FileSourceError> {
         let Some(named) = &self.named else {
@@ -121,6 +121,12 @@ impl FileSet {
         };
         if there.as_ref().is_some_and(Metadata::is_dir) {
             return list(&self.path, None);
+        }
+        if was_folder {
+            return Err(FileSourceError::Folder {
+                folder: self.path.clone(),
+                source: io::ErrorKind::NotADirectory.into(),
+            });
         }
         if named.is_pattern {
             return list(&named.folder, Some(&named.name));
