@@ -1,6 +1,7 @@
 //! A job: one pipeline, as `jobs/<name>.yml` declares it.
 
 mod file;
+mod http;
 mod set;
 mod source_file;
 
@@ -12,6 +13,10 @@ use factmill_core::source_schema::Format;
 
 pub use file::job_schema;
 pub(crate) use file::{ReadJob, read};
+pub use http::{
+    HttpFraming, HttpMethod, HttpOrigin, HttpPaging, HttpPoll, HttpRead, HttpRepeat, HttpResume,
+    HttpRetry, HttpStream, HttpTimeouts,
+};
 
 /// One pipeline.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,7 +69,7 @@ pub enum Origin {
     /// A MongoDB collection.
     Mongo(MongoOrigin),
     /// An HTTP endpoint.
-    Http(HttpOrigin),
+    Http(Box<HttpOrigin>),
     /// Files of a folder.
     Files(FilesOrigin),
 }
@@ -97,58 +102,6 @@ pub enum Follow {
     RawDocuments {
         /// The topic that they came from.
         topic: String,
-    },
-}
-
-/// An HTTP endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpOrigin {
-    /// Its URL; in a polled one `{date}` is a day (UTC), each day once.
-    pub url: String,
-    /// Headers; a value may be a secret, so `Debug` is not for logs.
-    pub headers: Vec<(String, String)>,
-    /// Whether it is asked again and again, or goes on by itself.
-    pub read: HttpRead,
-}
-
-/// How an HTTP endpoint is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HttpRead {
-    /// Asked again and again.
-    Poll {
-        /// From the start of one round to the start of the next.
-        every: Duration,
-        /// JSON pointer to the array of records in the answer; the answer itself where it is none.
-        records: Option<String>,
-        /// How pages follow each other.
-        paging: HttpPaging,
-        /// Requests a second at most.
-        requests_per_second: Option<u32>,
-        /// The first day of a URL with `{date}`, `YYYY-MM-DD`; the day of the first start by default.
-        start_date: Option<chrono::NaiveDate>,
-    },
-    /// A response that goes on: JSON lines or server-sent events.
-    Stream,
-}
-
-/// How the pages of a polled endpoint follow each other.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HttpPaging {
-    /// There is one.
-    None,
-    /// Each page names the cursor of the next.
-    Cursor {
-        /// JSON pointer to the cursor.
-        next: String,
-        /// The query's parameter that takes it.
-        parameter: String,
-    },
-    /// They are numbered.
-    Page {
-        /// The query's parameter that takes the number.
-        parameter: String,
-        /// The first number.
-        first: u64,
     },
 }
 

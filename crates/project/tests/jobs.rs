@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use factmill_project::job::{DeadLetters, Job, Lake, Origin, RawStore, Start, Trigger};
+use factmill_project::job::{
+    DeadLetters, HttpFraming, HttpMethod, HttpOrigin, HttpPaging, HttpPoll, HttpRead, HttpRepeat,
+    HttpResume, HttpRetry, HttpStream, HttpTimeouts, Job, Lake, Origin, RawStore, Start, Trigger,
+};
 
 use crate::folder::{Folder, shipped};
 
@@ -66,6 +69,207 @@ fn a_job_has_defaults_for_all_but_sources_and_models() {
         unknown,
         "no job `jj`: there is no file jobs/jj.yml\n  help: did you mean `j`?"
     );
+}
+
+fn with_http(http: &str) -> Folder {
+    let job = format!("sources: {{ crm.events: {{ http: {http} }} }}\nmodels: [stg]\n");
+    folder().with("jobs/j.yml", &job)
+}
+
+fn http(http: &str) -> HttpOrigin {
+    let project = with_http(http).load();
+    match &project.job("j").unwrap().sources[0].origin {
+        Origin::Http(origin) => (**origin).clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_polled_endpoint_says_what_it_needs_and_leaves_the_rest_out() {
+    let plain = http("{ url: 'https://h/list', every: 5m }");
+    let poll = HttpPoll {
+        every: Duration::from_secs(300),
+        records: None,
+        paging: HttpPaging::None,
+        repeat: HttpRepeat::Anew,
+        requests_per_second: None,
+        idempotency_header: None,
+        start_date: None,
+        missing_every: None,
+        missing_days: None,
+    };
+    let origin = HttpOrigin {
+        url: "https://h/list".into(),
+        method: HttpMethod::Get,
+        headers: Vec::new(),
+        body: None,
+        ca_file: None,
+        identity: None,
+        timeouts: HttpTimeouts::default(),
+        max_bytes: None,
+        retry: HttpRetry::default(),
+        read: HttpRead::Poll(poll.clone()),
+    };
+    assert_eq!(plain, origin);
+
+    let full = http(
+        "{ url: 'https://h/list', every: 5m, method: post, body: '{\"limit\":25}', \
+         headers: { Accept: a }, ca_file: ca.pem, identity: list, max_bytes: 1MiB, \
+         timeouts: { connect: 1s, idle: 2s, whole: 3s }, \
+         retry: { attempts: 9, first_pause: 4s, longest_pause: 5s }, records: /data, \
+         last_record: { field: /id, parameter: after, has_more: /more }, repeat: onward, \
+         requests_per_second: 3, idempotency_header: X-Key }",
+    );
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    let wanted = HttpOrigin {
+        method: HttpMethod::Post,
+        headers: vec![("Accept".into(), "a".into())],
+        body: Some("{\"limit\":25}".into()),
+        ca_file: Some("ca.pem".into()),
+        identity: Some("list".into()),
+        timeouts: HttpTimeouts {
+            connect: seconds(1),
+            idle: seconds(2),
+            whole: seconds(3),
+        },
+        max_bytes: Some(1 << 20),
+        retry: HttpRetry {
+            attempts: Some(9),
+            first_pause: seconds(4),
+            longest_pause: seconds(5),
+        },
+        read: HttpRead::Poll(HttpPoll {
+            records: Some("/data".into()),
+            paging: HttpPaging::LastRecord {
+                field: "/id".into(),
+                parameter: "after".into(),
+                has_more: Some("/more".into()),
+            },
+            repeat: HttpRepeat::Onward,
+            requests_per_second: Some(3),
+            idempotency_header: Some("X-Key".into()),
+            ..poll.clone()
+        }),
+        ..origin.clone()
+    };
+    assert_eq!(full, wanted);
+
+    let daily = http(
+        "{ url: 'https://h/{date}', every: 5m, start_date: 2024-01-31, missing: { every: 1h, days: 7 } }",
+    );
+    let wanted = HttpPoll {
+        start_date: "2024-01-31".parse().ok(),
+        missing_every: seconds(3600),
+        missing_days: Some(7),
+        ..poll
+    };
+    assert_eq!(daily.read, HttpRead::Poll(wanted));
+}
+
+#[test]
+fn an_answer_that_goes_on_says_how_it_is_resumed() {
+    let read = |keys: &str| match http(&format!("{{ url: 'https://h/'{keys} }}")).read {
+        HttpRead::Stream(stream) => stream,
+        HttpRead::Poll(poll) => panic!("{poll:?}"),
+    };
+    let plain = HttpStream {
+        framing: None,
+        resume: HttpResume::LastEventId,
+    };
+    assert_eq!(read(""), plain);
+    let by_parameter = read(
+        ", framing: lines, resume: { by: parameter, field: /id, parameter: after }, method: post, body: x",
+    );
+    let wanted = HttpStream {
+        framing: Some(HttpFraming::Lines),
+        resume: HttpResume::Parameter {
+            field: "/id".into(),
+            parameter: "after".into(),
+        },
+    };
+    assert_eq!(by_parameter, wanted);
+    let by_header = read(", resume: { by: header, field: /id, header: X-After }").resume;
+    let wanted = HttpResume::Header {
+        field: "/id".into(),
+        header: "X-After".into(),
+    };
+    assert_eq!(by_header, wanted);
+    assert_eq!(
+        read(", resume: { by: nothing }").resume,
+        HttpResume::Nothing
+    );
+}
+
+#[test]
+fn keys_of_an_endpoint_that_do_not_go_together_are_refused() {
+    for (keys, found) in [
+        ("body: x", "`body` goes with `method: post`"),
+        (
+            "every: 1s, idempotency_header: X",
+            "`idempotency_header` goes with `method: post`",
+        ),
+        (
+            "every: 1s, framing: lines",
+            "`framing` goes with an answer that goes on",
+        ),
+        (
+            "every: 1s, resume: { by: nothing }",
+            "`resume` goes with an answer that goes on",
+        ),
+        (
+            "every: 1s, start_date: 2024-01-31",
+            "`start_date` goes with a `url` that holds `{date}`",
+        ),
+        (
+            "every: 1s, missing: {}",
+            "`missing` goes with a `url` that holds `{date}`",
+        ),
+        ("records: /data", "`records` goes with `every`"),
+        ("page: { parameter: p }", "`page` goes with `every`"),
+        ("repeat: anew", "`repeat` goes with `every`"),
+        (
+            "requests_per_second: 1",
+            "`requests_per_second` goes with `every`",
+        ),
+        (
+            "every: 1s, page: { parameter: p }, last_record: { field: /id, parameter: p }",
+            "`cursor`, `last_record` and `page` exclude each other",
+        ),
+        ("timeouts: { idle: 0s }", "`timeouts.idle` is 0"),
+        ("max_bytes: 0", "`max_bytes` is 0"),
+        (
+            "retry: { attempts: 0 }",
+            "`sources.crm.events.http.retry.attempts` has to be at least 1",
+        ),
+        (
+            "resume: { by: filed }",
+            "`sources.crm.events.http.resume.by` cannot be `filed`",
+        ),
+        ("repeat: again", "cannot be `again`"),
+    ] {
+        let refused = with_http(&format!("{{ url: 'https://h/', {keys} }}")).refused();
+        assert!(
+            refused.len() == 1 && refused[0].contains(found),
+            "{keys}: {refused:?}"
+        );
+    }
+    let refused = with_http("{ url: 'https://h/{date}', every: 1s, repeat: onward }").refused();
+    assert!(refused[0].contains("each day is read once"), "{refused:?}");
+}
+
+/// Those of `docs/http-sources.md`.
+#[test]
+fn the_documented_endpoints_are_read() {
+    let page = include_str!("../../../docs/http-sources.md");
+    let mut count = 0;
+    for example in page.split("```yaml\n").skip(1) {
+        let (example, _) = example.split_once("```").unwrap();
+        folder()
+            .with("jobs/j.yml", &format!("{example}models: [stg]\n"))
+            .load();
+        count += 1;
+    }
+    assert_eq!(count, 3);
 }
 
 #[test]

@@ -1,14 +1,13 @@
 //! From where a job file says that a source is read to a source that is being read.
 
+mod http;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use factmill_connect::decode::csv::Dialect;
 use factmill_connect::source::files::{FileFormat, FileSourceError, FilesRead, FilesReader};
-use factmill_connect::source::http::{
-    Dates, HttpSourceError, Identity, Paging, PollRead, PollReader, Request, Secret, StreamRead,
-    StreamReader,
-};
+use factmill_connect::source::http::{HttpSourceError, PollReader, StreamReader};
 use factmill_connect::source::kafka::{
     self, KafkaConfig, KafkaRead, KafkaSource, KafkaSourceError,
 };
@@ -19,9 +18,10 @@ use factmill_core::error::ErrorKind;
 use factmill_core::position::SourceName;
 use factmill_core::source::{Classified, PositionStore, Source};
 use factmill_project::job::{
-    self, FilesOrigin, Follow, HttpOrigin, HttpPaging, HttpRead, JobSource, MongoOrigin, Origin,
-    Start,
+    self, FilesOrigin, Follow, HttpOrigin, JobSource, MongoOrigin, Origin, Start,
 };
+
+use http::Reading;
 
 /// Why a source cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -180,44 +180,13 @@ impl Opening<'_> {
 
     fn http(&self, declared: &JobSource, origin: &HttpOrigin) -> Result<SingleSource, SourceError> {
         let simulated = self.simulated.url(&declared.source);
-        let mut request = Request::get(simulated.unwrap_or(&origin.url));
-        let headers = origin.headers.iter();
-        request.headers = headers
-            .map(|(name, value)| (name.clone(), Secret::new(value)))
-            .collect();
-        if simulated.is_some() {
-            request.identity = Identity::Given(Simulated::IDENTITY.to_owned());
-        }
         let topic = declared.source.to_string();
-        Ok(match &origin.read {
-            HttpRead::Stream => {
-                let mut read = StreamRead::new(request);
-                read.bounded = self.once;
-                self.start(StreamReader::new(read)?, declared, topic)
-            }
-            HttpRead::Poll {
-                every,
-                records,
-                paging,
-                requests_per_second,
-                start_date,
-            } => {
-                let mut read = PollRead::new(request, *every);
-                read.records.clone_from(records);
-                read.paging = match paging.clone() {
-                    HttpPaging::None => Paging::None,
-                    HttpPaging::Cursor { next, parameter } => Paging::Cursor { next, parameter },
-                    HttpPaging::Page { parameter, first } => Paging::Page { parameter, first },
-                };
-                read.requests_per_second = requests_per_second.and_then(std::num::NonZeroU32::new);
-                read.dates = Dates {
-                    start: *start_date,
-                    ..Dates::default()
-                };
-                read.bounded = self.once;
-                self.start(PollReader::new(read)?, declared, topic)
-            }
-        })
+        Ok(
+            match http::reading(origin, self.directory, simulated, self.once) {
+                Reading::Poll(read) => self.start(PollReader::new(read)?, declared, topic),
+                Reading::Stream(read) => self.start(StreamReader::new(read)?, declared, topic),
+            },
+        )
     }
 
     fn files(

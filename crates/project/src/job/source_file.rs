@@ -1,7 +1,6 @@
 //! Where the sources of a job are read, as `jobs/<name>.yml` says it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,9 +10,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::{
-    FileFormat, FilesOrigin, Follow, HttpOrigin, HttpPaging, HttpRead, MongoOrigin, Origin, Start,
-};
+use super::http::HttpFile;
+use super::{FileFormat, FilesOrigin, Follow, MongoOrigin, Origin, Start};
 use crate::yaml::Period;
 
 /// Where a source is read: one of `kafka`, `mongo`, `http`, `files`.
@@ -53,53 +51,6 @@ struct MongoFile {
     projection: Option<String>,
     /// Stages that the server runs over polled documents, a JSON array; one document for each.
     pipeline: Option<String>,
-}
-
-/// An HTTP endpoint.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct HttpFile {
-    /// Its URL; where it is polled, `{date}` is a day (UTC), each day once.
-    #[schemars(length(min = 1))]
-    url: String,
-    /// Ask again after this long; without it the answer is one that goes on, JSON lines or
-    /// server-sent events.
-    every: Option<Period>,
-    /// Headers of the request, such as `Authorization: Bearer ${TOKEN}`.
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    /// JSON pointer to the array of records in the answer, such as `/data`.
-    records: Option<String>,
-    /// Each page names the cursor of the next.
-    cursor: Option<CursorFile>,
-    /// Pages are numbered.
-    page: Option<PageFile>,
-    /// Requests a second at most.
-    #[schemars(range(min = 1))]
-    requests_per_second: Option<u32>,
-    /// The first day of a URL with `{date}`, `YYYY-MM-DD`; the day of the first start by default.
-    #[schemars(regex(pattern = r"^\d{4}-\d\d-\d\d$"))]
-    start_date: Option<String>,
-}
-
-/// Each page names the cursor of the next.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct CursorFile {
-    /// JSON pointer to the cursor in the answer, such as `/next`.
-    next: String,
-    /// The query's parameter that takes it.
-    parameter: String,
-}
-
-/// Pages are numbered.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct PageFile {
-    /// The query's parameter that takes the number.
-    parameter: String,
-    /// The first number; 1 by default.
-    first: Option<u64>,
 }
 
 /// Files of a folder.
@@ -165,7 +116,7 @@ impl SourceFile {
             return mongo.origin().map(Origin::Mongo);
         }
         if let Some(http) = &self.http {
-            return http.origin().map(Origin::Http);
+            return http.origin().map(Box::new).map(Origin::Http);
         }
         match &self.files {
             Some(files) => files.origin().map(Origin::Files),
@@ -211,44 +162,6 @@ impl MongoFile {
             every: self.every.map_or(A_SECOND, Period::duration),
             projection: self.projection.clone(),
             pipeline: self.pipeline.clone(),
-        })
-    }
-}
-
-impl HttpFile {
-    fn origin(&self) -> Result<HttpOrigin, String> {
-        let paging = match (&self.cursor, &self.page) {
-            (None, None) => HttpPaging::None,
-            (Some(cursor), None) => HttpPaging::Cursor {
-                next: cursor.next.clone(),
-                parameter: cursor.parameter.clone(),
-            },
-            (None, Some(page)) => HttpPaging::Page {
-                parameter: page.parameter.clone(),
-                first: page.first.unwrap_or(1),
-            },
-            (Some(_), Some(_)) => return Err("`cursor` and `page` exclude each other".into()),
-        };
-        let date = |text: &String| {
-            text.parse()
-                .map_err(|_| format!("start_date `{text}` is no day"))
-        };
-        let start_date = self.start_date.as_ref().map(date).transpose()?;
-        let read = match &self.every {
-            Some(every) => HttpRead::Poll {
-                every: every.duration(),
-                records: self.records.clone(),
-                paging,
-                requests_per_second: self.requests_per_second,
-                start_date,
-            },
-            None if paging == HttpPaging::None && self.records.is_none() => HttpRead::Stream,
-            None => return Err("pages are asked for `every` so often; say how often".into()),
-        };
-        Ok(HttpOrigin {
-            url: self.url.clone(),
-            headers: self.headers.clone().into_iter().collect(),
-            read,
         })
     }
 }
