@@ -40,6 +40,8 @@ pub(crate) struct DeclaredSource {
     pub(crate) source: ProjectSource,
     /// Columns without a `data_type`: fine for dbt, not for a job that has to decode them.
     pub(crate) untyped: Vec<(String, Location)>,
+    /// Where its key is declared, or the source where it has none.
+    pub(crate) key_place: Location,
 }
 
 /// Sections of property files that factmill does not read.

@@ -427,6 +427,55 @@ fn a_job_that_does_not_fit_its_project_is_refused() {
 }
 
 #[test]
+fn a_change_stream_is_read_by_the_id_of_its_documents() {
+    let sources = |meta: &str, columns: &str| {
+        format!(
+            "sources:\n  - name: shop\n    tables:\n      - name: orders\n        {meta}\n        columns: [{columns}]\n"
+        )
+    };
+    let key = |key: &str| format!("config: {{ meta: {{ factmill: {{ key: [{key}] }} }} }}");
+    let from = |name: &str, from: &str| {
+        format!(
+            "{{ name: {name}, data_type: text, config: {{ meta: {{ factmill: {{ from: {from} }} }} }} }}"
+        )
+    };
+    let folder = |meta: &str, columns: &str, more: &str| {
+        Folder::new()
+            .with("models/_shop.yml", &sources(meta, columns))
+            .with(
+                "jobs/shop.yml",
+                &format!("sources: {{ shop.orders: {{ mongo: {{ database: d, collection: c{more} }} }} }}\nmodels: []\n"),
+            )
+    };
+    let id = from("id", "_id");
+    let number = "{ name: number, data_type: text }";
+    let both = format!("{id}, {number}");
+    assert_eq!(
+        folder("description: no key", &both, "").refused(),
+        [
+            "models/_shop.yml:4:15: source `shop.orders` has no `key`, and job `shop` follows its changes\n  help: a deletion names nothing but the `_id`: write `config: { meta: { factmill: { key: [id] } } }` here, or `poll_by` in the job"
+        ]
+    );
+    let other = folder(&key("number"), number, "").refused();
+    assert_eq!(
+        other,
+        [
+            "models/_shop.yml:5:43: the key `number` of source `shop.orders` is not the `_id` of its documents, and job `shop` follows their changes\n  help: a deletion names nothing but the `_id`: write `config: { meta: { factmill: { key: [_id] } } }` here and `{ name: _id, data_type: text }` among the columns, or `poll_by` in the job"
+        ]
+    );
+    assert_eq!(folder(&key("id, number"), &both, "").refused().len(), 1);
+    let parts = format!("{}, {}", from("region", "_id.region"), from("id", "_id.id"));
+    for (meta, columns, more) in [
+        (key("id"), &both, ""),
+        (key("region, id"), &parts, ""),
+        ("description: polled".to_owned(), &both, ", poll_by: number"),
+        (key("number"), &both, ", raw_topic: t"),
+    ] {
+        folder(&meta, columns, more).load();
+    }
+}
+
+#[test]
 fn a_table_has_one_writing_job() {
     let folder = folder()
         .with("models/aliased.sql", "{{ config(materialized='table', alias='fct', schema='s') }}select * from {{ ref('stg') }}")

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use factmill_core::diagnostic::{Diagnostic, Location};
+use factmill_core::source_schema::{ColumnOrigin, SourceColumn};
 use factmill_core::table::TableName;
 
 use crate::discover::beginning;
 use crate::identifier;
 use crate::jinja::SourceFile;
-use crate::job::{self, ReadJob};
+use crate::job::{self, Follow, Origin, ReadJob};
 use crate::job_models;
 use crate::nearest;
 use crate::project::{LoadOptions, Project};
-use crate::properties::Properties;
+use crate::properties::{DeclaredSource, Properties};
+use crate::source::ProjectSource;
 use crate::yaml::{Found, Variables};
 
 /// Reads all job files into the project. The models of jobs are checked where all models could be
@@ -115,7 +117,56 @@ fn check_sources(read: &ReadJob, properties: &Properties, found: &mut Found) {
             );
             found.error_with_help(&declared.source.location, message, help);
         }
+        let follows =
+            matches!(&source.origin, Origin::Mongo(mongo) if mongo.follow == Follow::Changes);
+        if follows && declared.untyped.is_empty() {
+            check_key_of_changes(&read.job.name, declared, found);
+        }
     }
+}
+
+/// A change stream tells of a deletion nothing but the document's `_id`, and tells of one document
+/// more than once: only by `_id` does the table become what the collection is.
+fn check_key_of_changes(job: &str, declared: &DeclaredSource, found: &mut Found) {
+    let ProjectSource { name, schema, .. } = &declared.source;
+    let path = |column: &SourceColumn| match &column.origin {
+        ColumnOrigin::Field(path) if path[0] == "_id" => Some(path.len()),
+        _ => None,
+    };
+    let key = || {
+        let of_key = |column: &&SourceColumn| schema.key.contains(&column.name);
+        schema.columns.iter().filter(of_key).map(path)
+    };
+    if schema.columns.is_empty() || key().count() < schema.key.len() {
+        // said already
+        return;
+    }
+    let is_id = schema.key.len() == 1 && key().all(|path| path == Some(1));
+    // one that is a document is told by what stands in it
+    let is_in_id = schema.is_keyed() && key().all(|path| path.is_some_and(|length| length > 1));
+    if is_id || is_in_id {
+        return;
+    }
+    let message = match schema.key.as_slice() {
+        [] => format!("source `{name}` has no `key`, and job `{job}` follows its changes"),
+        key => format!(
+            "the key `{}` of source `{name}` is not the `_id` of its documents, and job `{job}` follows their changes",
+            key.join("`, `")
+        ),
+    };
+    let id = schema.columns.iter().find(|column| path(column) == Some(1));
+    let help = match id {
+        Some(id) => format!(
+            "a deletion names nothing but the `_id`: write `config: {{ meta: {{ factmill: {{ key: [{}] }} }} }}` here, \
+             or `poll_by` in the job",
+            id.name
+        ),
+        None => "a deletion names nothing but the `_id`: write `config: { meta: { factmill: { key: [_id] } } }` here and \
+                 `{ name: _id, data_type: text }` among the columns, or `poll_by` in the job"
+            .to_owned(),
+    };
+    let diagnostic = Diagnostic::at(declared.key_place.clone(), message).help(help);
+    found.errors.push(diagnostic);
 }
 
 /// The job's models can be selected and rendered, and no other job writes their tables.

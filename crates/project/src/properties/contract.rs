@@ -151,6 +151,11 @@ pub(super) fn table(
     let reference = meta
         .postgres
         .and_then(|postgres| reference(postgres, &declared, node, found));
+    let location = node.locate(&["name"]).clone();
+    let key_place = match key.is_empty() {
+        true => location.clone(),
+        false => meta_place(node, "key").clone(),
+    };
     let schema = SourceSchema {
         key,
         event_time: meta
@@ -167,10 +172,11 @@ pub(super) fn table(
             column_descriptions: descriptions,
             tags: all_tags,
             tests,
-            location: node.locate(&["name"]).clone(),
+            location,
             reference,
         },
         untyped,
+        key_place,
     })
 }
 
