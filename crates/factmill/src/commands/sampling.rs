@@ -53,7 +53,7 @@ pub(super) async fn sample(
 ) -> anyhow::Result<Sample> {
     let mut notes = Vec::new();
     let mut variables = Vec::new();
-    let (from, records) = match place {
+    let (mut from, records) = match place {
         Place::Kafka { topic } => kafka(topic, workspace, most).await?,
         Place::Mongo {
             database,
@@ -75,6 +75,18 @@ pub(super) async fn sample(
         inferred.map_err(|error| Failure::usage(format!("{}: {error}", from.describe())))?;
     if let Place::Kafka { .. } = place {
         inferred.or_time_of_kafka(records.times);
+    }
+    if let ReadFrom::Mongo { changes, .. } = &mut from
+        && *changes
+        && !inferred.key_by_id()
+    {
+        *changes = false;
+        notes.push(
+            "the collection is polled by `_id`, so that updates and deletions are not seen: its `_id` is no \
+             scalar, and changes are told by it; to follow them declare its fields (`from: _id.field`) as \
+             `key` and remove `poll_by`"
+                .to_owned(),
+        );
     }
     let left_out = inferred.left_out.iter();
     notes.extend(

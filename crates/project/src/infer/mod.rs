@@ -92,6 +92,24 @@ impl Inferred {
         self.range = range;
     }
 
+    /// Takes the `_id` of documents for the key, as whoever follows their changes has to: a deletion
+    /// names nothing else. False where none was seen, or it cannot be a key.
+    pub fn key_by_id(&mut self) -> bool {
+        let is_scalar = |declared: &DeclaredType| {
+            !matches!(
+                declared,
+                DeclaredType::List(_) | DeclaredType::Struct(_) | DeclaredType::Json
+            )
+        };
+        let id = self.columns.iter().find(|column| column.field == "_id");
+        let Some(id) = id.filter(|id| is_scalar(&id.guess.declared)) else {
+            return false;
+        };
+        self.key = vec![id.name.clone()];
+        "it names the document, and a deletion says nothing else".clone_into(&mut self.key_reason);
+        true
+    }
+
     /// What a column is for: the key, the event time, or nothing in particular.
     pub fn role(&self, column: &Column) -> Option<&'static str> {
         if self.key.contains(&column.name) {

@@ -26,6 +26,20 @@ fn reason<'a>(inferred: &'a Inferred, name: &str) -> &'a str {
 }
 
 #[test]
+fn documents_whose_changes_are_followed_are_told_by_their_id() {
+    let mut found = inferred(&[
+        r#"{"reading_id":1,"_id":"a"}"#,
+        r#"{"reading_id":2,"_id":"a"}"#,
+    ]);
+    assert_eq!(found.key, ["reading_id"]);
+    assert!(found.key_by_id());
+    assert_eq!(found.key, ["_id"]);
+    let mut found = inferred(&[r#"{"reading_id":1,"_id":{"region":1,"id":2}}"#]);
+    assert!(!found.key_by_id());
+    assert_eq!(found.key, ["reading_id"]);
+}
+
+#[test]
 fn every_kind_of_value_has_its_type() {
     let found = inferred(&[
         r#"{"reading_id":"6f1c1f3e-9f3a-4b5e-8d2a-0a1b2c3d4e5f","at":"2024-01-01T00:00:00Z","price":1.5,"temp":-3.25,"count":3,"ok":true,"tags":["a"],"where":{"lat":1.5,"name":"x"},"day":"2024-01-01","zip":"01234","maybe":null,"mix":1,"none":[]}"#,
