@@ -4,8 +4,16 @@
 //! Documents are written before the epoch's transaction, so writing is idempotent: what an epoch that
 //! was never committed left behind is what the next attempt writes again, at the same place. A row of
 //! a key carries its order as `_factmill_order`; an older row neither replaces nor deletes a newer
-//! one. A deletion leaves nothing behind, so only what comes again in the log's order can bring the
-//! document back.
+//! one. A deletion leaves nothing behind, so that a collection holds what the model's table holds and
+//! whoever reads it needs no filter.
+//!
+//! # What is not promised
+//!
+//! Nothing is left behind, so nothing tells an upsert that its key was deleted by a newer row. A
+//! process that is paused just before it writes an epoch's documents, for so long that another one
+//! takes its source over, upserts a key and deletes it again, inserts that key when it wakes up, before
+//! its own commit is fenced. Such a document stays, with an older `_factmill_order` than the deletion
+//! had, until a row of its key comes again; the table in the warehouse has no row of it and is right.
 
 mod column;
 mod error;

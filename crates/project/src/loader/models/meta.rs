@@ -15,7 +15,8 @@ struct MetaFile {
     maintenance: Option<MaintenanceWord>,
     /// The least time between the starts of two rebuilds.
     rebuild_every: Option<Period>,
-    /// A MongoDB collection that the model's rows go to too: the model has to be row-wise.
+    /// A MongoDB collection that the model's rows go to too: the model has to be row-wise. Documents
+    /// are written before the epoch's transaction: where the two differ, the table is right.
     mongo: Option<CollectionFile>,
 }
 
