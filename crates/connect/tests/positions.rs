@@ -77,6 +77,12 @@ impl PositionStore for MemoryPositions {
         Ok(known.collect())
     }
 
+    async fn has_read(&self, source: &SourceName) -> Result<bool, BoxedError> {
+        self.fail_if_told()?;
+        let stored = self.stored.lock().unwrap();
+        Ok(stored.keys().any(|id| id.source == *source))
+    }
+
     async fn incarnation(
         &self,
         _source: &SourceName,

@@ -103,6 +103,9 @@ pub trait PositionStore: Send + Sync {
         partitions: &[PartitionId],
     ) -> Result<HashMap<PartitionId, Position>, BoxedError>;
 
+    /// Whether any partition of a source has a stored position.
+    async fn has_read(&self, source: &SourceName) -> Result<bool, BoxedError>;
+
     /// The ordinal of an incarnation of a source, recorded with the next number when it is new.
     ///
     /// `identity` is what the server calls it; see [`Incarnation`].
@@ -142,6 +145,10 @@ impl PositionStore for NoPositions {
         _partitions: &[PartitionId],
     ) -> Result<HashMap<PartitionId, Position>, BoxedError> {
         Ok(HashMap::new())
+    }
+
+    async fn has_read(&self, _source: &SourceName) -> Result<bool, BoxedError> {
+        Ok(false)
     }
 
     async fn incarnation(

@@ -17,6 +17,7 @@ async fn an_ended_incarnation_begins_anew() {
     let source = partition("0").source;
     let first = store.incarnation(&source, "cluster/topic").await.unwrap();
     assert_eq!(first.ordinal, 1);
+    assert!(!store.has_read(&source).await.unwrap());
     assert_eq!(
         store.incarnation(&source, "cluster/topic").await.unwrap(),
         first
@@ -26,6 +27,7 @@ async fn an_ended_incarnation_begins_anew() {
         .commit(&fixture.epoch(&tables, &generations, 0, 10))
         .await
         .unwrap();
+    assert!(store.has_read(&source).await.unwrap());
     let stored = store
         .positions(&[partition("0"), partition("1")])
         .await
@@ -49,6 +51,7 @@ async fn an_ended_incarnation_begins_anew() {
         1
     );
     assert!(store.positions(&[partition("0")]).await.unwrap().is_empty());
+    assert!(!store.has_read(&source).await.unwrap());
     fixture.warehouse.commit(&epoch).await.unwrap();
     let stored = store.positions(&[partition("0")]).await.unwrap();
     assert_eq!(stored[&partition("0")].incarnation, second);

@@ -299,6 +299,11 @@ impl PositionStore for ReaderPositions {
             .collect())
     }
 
+    async fn has_read(&self, source: &SourceName) -> Result<bool, BoxedError> {
+        let has_read = self.warehouse.has_read(&self.reader, source);
+        has_read.await.map_err(boxed)
+    }
+
     async fn incarnation(
         &self,
         source: &SourceName,
@@ -394,6 +399,35 @@ impl Warehouse {
             updated_at: row.get(6),
         });
         Ok(positions.collect())
+    }
+
+    /// Whether `reader` has a position of `source`, of an incarnation that was not ended.
+    ///
+    /// # Errors
+    /// [`WarehouseError::Query`].
+    #[boxed]
+    pub async fn has_read(
+        &self,
+        reader: &Reader,
+        source: &SourceName,
+    ) -> Result<bool, WarehouseError> {
+        let name = source_text(source);
+        let session = self.control().await?;
+        let row = session
+            .client
+            .query_one(
+                "select exists (\
+                     select from factmill.positions p \
+                     left join factmill.incarnations i on i.target = p.target and i.job = p.job \
+                         and i.source = p.source and i.ordinal = p.incarnation \
+                     where p.target = $1 and p.job = $2 and p.source = $3 and i.ended_at is null)",
+                &[&reader.target, &reader.job, &name],
+            )
+            .await
+            .map_err(|source| {
+                WarehouseError::query(format!("looking for positions of {name}"), source)
+            })?;
+        Ok(row.get(0))
     }
 
     /// The incarnation of `source` that the server calls `identity`, recorded with the next number

@@ -11,6 +11,7 @@ use mongodb::{Client, Collection};
 
 use super::error::{self, MongoSourceError};
 use crate::sink::raw_store::error as failure;
+use crate::source::single::Lost;
 
 /// How long the first contact may take, where the URL says nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -72,16 +73,43 @@ impl Connection {
     /// What the server calls this life of the collection: its UUID. A server that has none is told
     /// by its hosts.
     pub(super) async fn identity(&self, wait: bool) -> Result<String, BoxedError> {
+        let mut waits = false;
         loop {
             match self.find_identity().await.map_err(boxed)? {
                 Some(identity) => return Ok(identity),
-                None if wait => tokio::time::sleep(LOOK).await,
+                None if wait => {
+                    if !std::mem::replace(&mut waits, true) {
+                        let collection = &self.namespace;
+                        tracing::warn!(
+                            collection,
+                            "the collection does not exist yet, it is waited for"
+                        );
+                    }
+                    tokio::time::sleep(LOOK).await;
+                }
                 None => {
                     return Err(boxed(MongoSourceError::NoCollection {
                         namespace: self.namespace.clone(),
                     }));
                 }
             }
+        }
+    }
+
+    /// Makes sure that the collection is still the one that is called `identity`.
+    ///
+    /// # Errors
+    /// A gap where it was dropped or created again.
+    pub(super) async fn is_still(&self, identity: &str) -> Result<(), BoxedError> {
+        match self.find_identity().await.map_err(boxed)? {
+            Some(now) if now == identity => Ok(()),
+            Some(now) => Err(boxed(Lost::OtherIncarnation {
+                before: identity.to_owned(),
+                now,
+            })),
+            None => Err(boxed(Lost::Gone {
+                reason: "the collection was dropped".to_owned(),
+            })),
         }
     }
 

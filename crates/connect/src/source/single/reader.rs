@@ -27,8 +27,7 @@ pub trait Reader: Send + 'static {
     fn describe(&self) -> String;
 
     /// Whether the source is there at all. One that is not and has a stored position is a gap; without
-    /// one, [`Reader::identity`] waits for it or fails. Asked only where [`Reader::partitions`] tells
-    /// them without the source.
+    /// one, [`Reader::identity`] waits for it or fails.
     async fn is_there(&mut self) -> Result<bool, BoxedError> {
         Ok(true)
     }

@@ -227,7 +227,8 @@ impl<R: Reader> Reading<'_, R> {
 
     /// A source that is gone is waited for only where nothing of it was read.
     async fn refuse_if_read_before(&mut self) -> Result<(), SingleSourceError> {
-        if self.stored().await?.is_empty() {
+        let has_read = self.positions.has_read(&self.read.source).await;
+        if !has_read.map_err(|e| self.store_failed(e))? {
             return Ok(());
         }
         let reason = "it does not exist any more".to_owned();

@@ -3,6 +3,7 @@
 mod field;
 mod news;
 mod raw;
+mod watch;
 
 use mongodb::bson::{Document, doc};
 use mongodb::options::ReadConcern;

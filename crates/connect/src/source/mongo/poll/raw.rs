@@ -18,6 +18,7 @@ use super::super::connection::Connection;
 use super::super::documents::{Answers, Documents, write_key};
 use super::super::error::MongoSourceError;
 use super::news::News;
+use super::watch::Watch;
 use crate::decode::bson::walk::{self, Element, Elements, kind};
 use crate::source::single::{Batch, Place, Read, Reader, Record};
 
@@ -29,6 +30,7 @@ pub(in super::super) struct RawReader {
     connection: Connection,
     read: MongoRead,
     news: News,
+    watch: Watch,
     topic: String,
     unwrap: bool,
     /// By partition, the next offset.
@@ -52,6 +54,7 @@ impl RawReader {
             connection,
             read,
             news,
+            watch: Watch::default(),
             topic,
             unwrap,
             next: BTreeMap::new(),
@@ -224,8 +227,14 @@ impl Reader for RawReader {
         format!("collection `{}`", self.connection.namespace)
     }
 
+    async fn is_there(&mut self) -> Result<bool, BoxedError> {
+        self.connection.exists().await
+    }
+
     async fn identity(&mut self) -> Result<String, BoxedError> {
-        self.connection.identity(!self.read.bounded).await
+        let identity = self.connection.identity(!self.read.bounded).await?;
+        self.watch.begin(identity.clone());
+        Ok(identity)
     }
 
     async fn partitions(&mut self) -> Result<Vec<String>, BoxedError> {
@@ -270,9 +279,17 @@ impl Reader for RawReader {
             }
             match self.ask().await.map_err(boxed)? {
                 Some(documents) => self.current = Some(documents),
-                // removed since the ends were looked up
-                None if self.read.bounded => return Ok(Read::End),
-                None => self.news.wait().await,
+                None if self.read.bounded => {
+                    self.watch.look(&self.connection).await?;
+                    // removed since the ends were looked up
+                    return Ok(Read::End);
+                }
+                None => {
+                    if self.watch.is_due() {
+                        self.watch.look(&self.connection).await?;
+                    }
+                    self.news.wait().await;
+                }
             }
         }
     }
