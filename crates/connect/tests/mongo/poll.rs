@@ -5,7 +5,7 @@ use factmill_connect::sink::raw_store::RawStore;
 use factmill_core::position::{Cursor, Incarnation, PartitionId};
 use factmill_core::records::{Pulled, PulledPartition, Records};
 use factmill_core::source::Classified;
-use mongodb::bson::doc;
+use mongodb::bson::{Bson, doc};
 
 /// What Kafka gave: records of one partition in one incarnation from `start` on.
 fn from_kafka(ordinal: i32, number: i32, start: i64, payloads: &[&str]) -> Pulled {
@@ -283,6 +283,145 @@ async fn a_collection_that_was_created_again_is_a_gap() {
         .unwrap();
     let mut source = world.start(world.read(by_field("_id"))).await;
     assert_gap(&failure(&mut source).await, "created again");
+}
+
+/// A query compares within one type only: a second one would hide documents without a word.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_type_in_the_field_of_polling_is_refused() {
+    let order = |id: i32, n: Bson| doc! { "_id": id, "n": n };
+    let refused = |error: BoxedError, says: [&str; 3]| {
+        let told = told(&error);
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{told}");
+        for word in says {
+            assert!(told.contains(word), "{word}: {told}");
+        }
+    };
+    for mongo in [
+        Mongo::shared().await.unwrap(),
+        Mongo::shared_with_changes().await.unwrap(),
+    ] {
+        for (n, says) in [
+            (
+                Bson::from("oops"),
+                ["document 7 of", "`string`", "`number`"],
+            ),
+            (Bson::from(true), ["document 7 of", "`bool`", "`number`"]),
+        ] {
+            let mut world = World::new(mongo, "orders").await;
+            let orders = (0..3).map(|id| order(id, id.into()));
+            world.collection.insert_many(orders).await.unwrap();
+            // among the first that are read
+            let other = order(7, n.clone());
+            world.collection.insert_one(other.clone()).await.unwrap();
+            for bounded in [false, true] {
+                let read = MongoRead {
+                    bounded,
+                    ..world.read(by_field("n"))
+                };
+                refused(failure(&mut world.start(read).await).await, says);
+            }
+            let seven = doc! { "_id": 7 };
+            world.collection.delete_one(seven).await.unwrap();
+            // among those that come later
+            world.positions = Arc::default();
+            let mut source = world.start(world.read(by_field("n"))).await;
+            let first = next(&mut source).await;
+            world.positions.commit(&first.intervals).unwrap();
+            world.collection.insert_one(other).await.unwrap();
+            refused(failure(&mut source).await, says);
+            drop(source);
+            // and while nobody read
+            let mut source = world.start(world.read(by_field("n"))).await;
+            refused(failure(&mut source).await, says);
+            drop(source);
+            // a pipeline that leaves it out is the way to have both
+            let piped = MongoRead {
+                pipeline: vec![doc! { "$match": { "_id": { "$ne": 7 } } }],
+                ..world.read(by_field("n"))
+            };
+            let mut source = world.start(piped).await;
+            let late = order(8, 8.into());
+            world.collection.insert_one(late.clone()).await.unwrap();
+            let second = records(&next(&mut source).await);
+            assert_eq!(second, [("8".to_owned(), Some(late))]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_of_every_type_are_polled_in_one_order_and_a_nan_is_refused() {
+    let mongo = Mongo::shared_with_changes().await.unwrap();
+    let mut world = World::new(mongo, "orders").await;
+    world.max_rows = 1;
+    let numbers: [Bson; 4] = [
+        1.into(),
+        2_i64.into(),
+        2.5.into(),
+        Bson::Decimal128("3.5".parse().unwrap()),
+    ];
+    let orders = (0..).zip(numbers);
+    let orders = orders.map(|(id, n): (i32, Bson)| doc! { "_id": id, "n": n });
+    world.collection.insert_many(orders).await.unwrap();
+    let mut keys = Vec::new();
+    for _ in 0..4 {
+        // from the stored place each time
+        let mut source = world.start(world.read(by_field("n"))).await;
+        let pull = next(&mut source).await;
+        world.positions.commit(&pull.intervals).unwrap();
+        keys.extend(records(&pull).into_iter().map(|(key, _)| key));
+    }
+    assert_eq!(keys, ["0", "1", "2", "3"]);
+
+    let world = World::new(mongo, "orders").await;
+    let lone = doc! { "_id": 7, "n": f64::NAN };
+    world.collection.insert_one(lone).await.unwrap();
+    let error = failure(&mut world.start(world.read(by_field("n"))).await).await;
+    assert_eq!(error.kind(), ErrorKind::Configuration, "{}", told(&error));
+    assert!(told(&error).contains("document 7 of"), "{}", told(&error));
+    assert!(told(&error).contains("NaN in `n`"), "{}", told(&error));
+}
+
+/// A collection that is gone answers like one that has nothing new.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_polled_collection_that_is_dropped_is_a_gap() {
+    for (mongo, has_uuids) in [
+        (Mongo::shared().await.unwrap(), true),
+        (Mongo::shared_with_changes().await.unwrap(), false),
+    ] {
+        for mode in [by_field("_id"), raw_documents(true)] {
+            let world = World::new(mongo, "transactions").await;
+            let store = raw_store(&world).await;
+            store.write(&from_kafka(1, 0, 0, &["{}"])).await.unwrap();
+            let mut source = world.start(world.read(mode.clone())).await;
+            let pull = next(&mut source).await;
+            world.positions.commit(&pull.intervals).unwrap();
+            world.collection.drop().await.unwrap();
+            assert_gap(&failure(&mut source).await, "was dropped");
+            drop(source);
+            // nor is it waited for after a restart
+            for bounded in [false, true] {
+                let read = MongoRead {
+                    bounded,
+                    ..world.read(mode.clone())
+                };
+                let mut source = world.start(read).await;
+                assert_gap(&failure(&mut source).await, "does not exist any more");
+            }
+            if !has_uuids {
+                continue;
+            }
+            let world = World::new(mongo, "transactions").await;
+            let store = raw_store(&world).await;
+            store.write(&from_kafka(1, 0, 5, &["{}"])).await.unwrap();
+            let mut source = world.start(world.read(mode)).await;
+            let pull = next(&mut source).await;
+            world.positions.commit(&pull.intervals).unwrap();
+            world.collection.drop().await.unwrap();
+            let store = raw_store(&world).await;
+            store.write(&from_kafka(1, 0, 0, &["{}"])).await.unwrap();
+            assert_gap(&failure(&mut source).await, "created again");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

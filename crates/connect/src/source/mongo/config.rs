@@ -94,9 +94,9 @@ impl Poll {
     pub fn cannot_see(&self) -> String {
         match &self.by {
             PollBy::Field(field) => format!(
-                "polled by `{field}`: updates and deletions are not seen, nor documents whose `{field}` is missing, \
-                 of another type than the others, or not above those already read when they come; \
-                 use a change stream where that matters"
+                "polled by `{field}`: updates and deletions are not seen, nor documents whose `{field}` is missing or \
+                 not above those already read when they come; one of another type than the others stops the job, \
+                 and those of one `{field}` need `_id`s of one type; use a change stream where that matters"
             ),
             PollBy::RawDocuments { topic, .. } => format!(
                 "polled by partition and offset of topic `{topic}`: raw documents that are changed or removed after \

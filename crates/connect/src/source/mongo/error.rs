@@ -71,6 +71,16 @@ pub enum MongoSourceError {
         /// `database.collection`.
         namespace: String,
     },
+    /// A projection that computes where documents come from a change stream.
+    #[error(
+        "the projection of source {namespace} cannot be done in a change stream: {reason}; keep fields (`1`) or leave fields out (`0`), and compute in a model, or poll the source"
+    )]
+    ProjectionOfChanges {
+        /// `database.collection`.
+        namespace: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A declared pipeline or projection in another form.
     #[error("the {what} of a collection cannot be read; expected {expected}")]
     Json {
@@ -98,6 +108,36 @@ pub enum MongoSourceError {
         namespace: String,
         /// The field.
         field: String,
+    },
+    /// A value that comes neither before nor after those read by polling.
+    #[error(
+        "document {id} of {namespace} has {found} in `{field}`, by which the source is polled, and {others}: neither comes after the other, so one of them would never be read; give `{field}` one type in all documents or poll by another field, and where all of them changed, remove the source's stored position"
+    )]
+    OtherKind {
+        /// `database.collection`.
+        namespace: String,
+        /// The field.
+        field: String,
+        /// The document's `_id`.
+        id: String,
+        /// What it has, as `$type` calls it.
+        found: String,
+        /// What is read.
+        others: String,
+    },
+    /// A value that nothing comes after.
+    #[error(
+        "document {id} of {namespace} has {found} in `{field}`, by which the source is polled: nothing is said to come before or after it; change the document, leave it out by a pipeline, or poll by another field"
+    )]
+    NoOrder {
+        /// `database.collection`.
+        namespace: String,
+        /// The field.
+        field: String,
+        /// The document's `_id`.
+        id: String,
+        /// What it has.
+        found: String,
     },
     /// A request failed.
     #[error("reading {namespace} failed")]
@@ -140,9 +180,12 @@ impl Classified for MongoSourceError {
             | Self::NoCollection { .. }
             | Self::NoChangeStreams { .. }
             | Self::PipelineOfChanges { .. }
+            | Self::ProjectionOfChanges { .. }
             | Self::Json { .. }
             | Self::Declared { .. }
-            | Self::NoField { .. } => ErrorKind::Configuration,
+            | Self::NoField { .. }
+            | Self::OtherKind { .. }
+            | Self::NoOrder { .. } => ErrorKind::Configuration,
             Self::Unreachable { .. } => ErrorKind::Unreachable,
             Self::NoAnswer { .. } | Self::Ended { .. } => ErrorKind::Transient,
             Self::Request { source, .. } if is_transient(source) => ErrorKind::Transient,
@@ -178,8 +221,14 @@ pub(super) fn lost_history(error: &Error) -> Option<String> {
 
 /// Whether the server does not know the stage of change streams, or has them only elsewhere.
 pub(super) fn is_no_change_streams(error: &Error) -> bool {
-    // only on replica sets; unknown stage; not implemented; unknown operator; command not supported
-    const UNKNOWN: [i32; 5] = [40_573, 40_324, 238, 16_436, 115];
+    const ONLY_ON_REPLICA_SETS: i32 = 40_573;
+    is_unknown(error) || failure::code(error) == Some(ONLY_ON_REPLICA_SETS)
+}
+
+/// Whether the server does not know a command or a stage.
+pub(super) fn is_unknown(error: &Error) -> bool {
+    // command not found; command not supported; not implemented; unknown stage, of old servers too
+    const UNKNOWN: [i32; 5] = [59, 115, 238, 40_324, 16_436];
     failure::code(error).is_some_and(|code| UNKNOWN.contains(&code))
 }
 

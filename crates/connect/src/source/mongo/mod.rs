@@ -17,6 +17,7 @@ mod config;
 mod connection;
 mod documents;
 mod error;
+mod kinds;
 mod place;
 mod poll;
 

@@ -1,7 +1,7 @@
 //! What a collection holds: by ranges of `_id`, several at once, each to be gone on with.
 
-use futures::{StreamExt, TryStreamExt};
-use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
+use futures::TryStreamExt;
+use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::options::ReadConcern;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::super::connection::Connection;
 use super::super::documents::{Answers, Documents, write_key};
 use super::super::error::{self, MongoSourceError};
+use super::super::kinds;
 use super::super::place::Range;
 use crate::source::single::{Batch, Record, Slot};
 
@@ -145,8 +146,10 @@ impl Snapshot {
             batch.push(slot, record);
         };
         if documents.given() > before
-            && let Some(id) = id_of(key)
-            && !is_nan(&id)
+            && let Ok(key) = RawDocument::from_bytes(key)
+            && let Ok(Some(id)) = key.get("_id")
+            && !kinds::is_nan(id)
+            && let Ok(id) = Bson::try_from(id)
         {
             self.ranges[index].range.after = Some(id);
         }
@@ -157,22 +160,6 @@ impl Snapshot {
     pub(super) fn left(&self) -> Vec<Range> {
         let left = self.ranges.iter().filter(|reading| !reading.done);
         left.map(|reading| reading.range.clone()).collect()
-    }
-}
-
-/// The value of `{_id: …}`.
-fn id_of(key: &[u8]) -> Option<Bson> {
-    let raw = RawDocumentBuf::from_bytes(key.to_vec()).ok()?;
-    Document::try_from(raw).ok()?.remove("_id")
-}
-
-/// Nothing is greater than it in a query, though it is the first of all numbers: one cannot go on
-/// behind it.
-fn is_nan(id: &Bson) -> bool {
-    match id {
-        Bson::Double(number) => number.is_nan(),
-        Bson::Decimal128(number) => number.to_string() == "NaN",
-        _ => false,
     }
 }
 
@@ -258,12 +245,13 @@ pub(super) async fn split(connection: &Connection) -> Result<Vec<Range>, MongoSo
     let kinds = (first.get("_id"), last.get("_id"));
     let kinds = match kinds {
         (Ok(Some(first)), Ok(Some(last))) => {
+            let kind = |of| kinds::of(of).unwrap_or("maxKey");
             (kind(first.element_type()), kind(last.element_type()))
         }
         _ => return Err(connection.answer("a document has no `_id`")),
     };
     if kinds.0 != kinds.1 {
-        let of_kind = KINDS.iter().map(|kind| Range {
+        let of_kind = kinds::ALL.iter().map(|kind| Range {
             kind: Some((*kind).to_owned()),
             ..Range::default()
         });
@@ -286,39 +274,6 @@ pub(super) async fn split(connection: &Connection) -> Result<Vec<Range>, MongoSo
     }
 }
 
-/// Kinds of `_id` that compare with each other, as `$type` names them. Arrays, regular expressions
-/// and undefined are none.
-const KINDS: [&str; 11] = [
-    "minKey",
-    "null",
-    "number",
-    "string",
-    "object",
-    "binData",
-    "objectId",
-    "bool",
-    "date",
-    "timestamp",
-    "maxKey",
-];
-
-fn kind(of: mongodb::bson::spec::ElementType) -> &'static str {
-    use mongodb::bson::spec::ElementType as T;
-    match of {
-        T::MinKey => "minKey",
-        T::Null => "null",
-        T::Double | T::Int32 | T::Int64 | T::Decimal128 => "number",
-        T::String => "string",
-        T::EmbeddedDocument => "object",
-        T::Binary => "binData",
-        T::ObjectId => "objectId",
-        T::Boolean => "bool",
-        T::DateTime => "date",
-        T::Timestamp => "timestamp",
-        _ => "maxKey",
-    }
-}
-
 /// Where a collection worth it is cut, in order.
 async fn bounds(connection: &Connection) -> Result<Vec<Bson>, MongoSourceError> {
     let count = connection.collection().estimated_document_count();
@@ -331,19 +286,24 @@ async fn bounds(connection: &Connection) -> Result<Vec<Bson>, MongoSourceError> 
         doc! { "$sort": { "_id": 1 } },
     ];
     let sampled = async {
-        let cursor = connection.collection().aggregate(sample).await?;
-        let ids = cursor.map(|found| found.map(|mut found| found.remove("_id")));
-        ids.try_collect::<Vec<_>>().await
+        let cursor = connection.collection().aggregate(sample);
+        let cursor = cursor.with_type::<RawDocumentBuf>().await?;
+        cursor.try_collect::<Vec<_>>().await
     };
-    let ids = match connection.answered(sampled).await {
-        Ok(ids) => ids.into_iter().flatten().collect::<Vec<Bson>>(),
+    let samples = match connection.answered(sampled).await {
+        Ok(samples) => samples,
         // a server without `$sample`: one range is right, only slower
-        Err(MongoSourceError::Request { source, .. }) if error::is_command(&source) => Vec::new(),
+        Err(MongoSourceError::Request { source, .. }) if error::is_unknown(&source) => {
+            return Ok(Vec::new());
+        }
         Err(failure) => return Err(failure),
     };
+    let id_of = |sample: &RawDocumentBuf| {
+        let id = sample.get("_id").ok().flatten()?;
+        (!kinds::is_nan(id)).then(|| Bson::try_from(id).ok())?
+    };
     let mut bounds: Vec<Bson> = (1..RANGES)
-        .filter_map(|part| ids.get(part * ids.len() / RANGES).cloned())
-        .filter(|id| !is_nan(id))
+        .filter_map(|part| id_of(samples.get(part * samples.len() / RANGES)?))
         .collect();
     bounds.dedup();
     Ok(bounds)
@@ -363,12 +323,5 @@ mod tests {
         };
         let wanted = doc! { "_id": { "$type": "string", "$gt": "a", "$lte": "k" } };
         assert_eq!(range.filter(), wanted);
-    }
-
-    #[test]
-    fn nothing_goes_on_behind_a_nan() {
-        assert!(is_nan(&Bson::Double(f64::NAN)));
-        assert!(!is_nan(&Bson::Double(0.0)));
-        assert!(!is_nan(&Bson::from("NaN")));
     }
 }
