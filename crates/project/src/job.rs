@@ -85,7 +85,8 @@ pub struct MongoOrigin {
     pub follow: Follow,
     /// How long to wait between two looks, where it is polled.
     pub every: Duration,
-    /// Fields that the server sends or leaves out, as MongoDB's `find` takes it, JSON.
+    /// Fields that the server sends or leaves out, as MongoDB's `find` takes it, JSON; of a change
+    /// stream it computes none.
     pub projection: Option<String>,
     /// Stages that the server runs over polled documents, a JSON array.
     pub pipeline: Option<String>,

@@ -1,6 +1,9 @@
 //! A snapshot and the changes behind it.
 
 use super::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use factmill_core::position::Cursor;
 use factmill_core::source::Classified;
 use mongodb::bson::{Bson, doc};
 
@@ -32,6 +35,16 @@ async fn change(collection: Collection<Document>, steps: std::ops::Range<i32>) {
             }
         }
     }
+}
+
+/// How many ranges of the snapshot a pull says are left.
+fn ranges_left(pull: &Pull) -> usize {
+    let Cursor::Token(token) = pull.intervals[0].to() else {
+        panic!("a change stream has tokens");
+    };
+    let token: serde_json::Value = serde_json::from_str(token).unwrap();
+    let place = STANDARD_NO_PAD.decode(token["at"].as_str().unwrap());
+    document(&place.unwrap()).get_array("ranges").unwrap().len()
 }
 
 /// Reads and commits until the records, applied by key, make what the collection holds.
@@ -116,6 +129,9 @@ async fn a_large_collection_is_read_in_ranges_that_go_on_where_they_were() {
     while seen.len() < 30_000 {
         let pull = next(&mut source).await;
         world.positions.commit(&pull.intervals).unwrap();
+        if pulls == 0 {
+            assert!(ranges_left(&pull) > 1, "it is worth several ranges");
+        }
         for (key, _) in records(&pull) {
             // behind the snapshot the events of its last second may follow
             assert!(
@@ -236,6 +252,97 @@ async fn a_collection_that_comes_later_is_waited_for_unless_the_read_is_bounded(
     let mut source = world.start(world.read(Mode::Changes)).await;
     world.collection.insert_many(orders(0..3)).await.unwrap();
     follow(&world, &mut source, &mut State::new(), &mut 0).await;
+}
+
+/// A failure to sample is none of a server that cannot: it must not make one range of all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_a_server_that_cannot_sample_is_read_in_one_range() {
+    let mongo = Mongo::shared_with_changes().await.unwrap();
+    let mut world = World::new(mongo, "orders").await;
+    for start in 0..5 {
+        let part = orders(start * 5_000..(start + 1) * 5_000);
+        world.collection.insert_many(part).await.unwrap();
+    }
+    let is_sample = |command: &Document| {
+        let stages = command.get_array("pipeline");
+        let stage = stages.ok().and_then(|stages| stages.first()?.as_document());
+        stage.is_some_and(|stage| stage.contains_key("$sample"))
+    };
+    let proxy = factmill_testkit::MongoProxy::before(mongo).await.unwrap();
+    world.url = proxy.url().to_owned();
+    proxy.refuse(is_sample, 40_324, "Location40324", "Unrecognized stage");
+    let mut source = world.start(world.read(Mode::Changes)).await;
+    assert_eq!(ranges_left(&next(&mut source).await), 1);
+    drop(source);
+
+    let proxy = factmill_testkit::MongoProxy::before(mongo).await.unwrap();
+    world.url = proxy.url().to_owned();
+    proxy.refuse(is_sample, 292, "QueryExceededMemoryLimit", "too much");
+    let mut source = world.start(world.read(Mode::Changes)).await;
+    let error = failure(&mut source).await;
+    assert!(told(&error).contains("too much"), "{}", told(&error));
+}
+
+/// Whether it comes by the snapshot or by an event, a document has the same fields.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_projection_sends_the_same_of_a_document_and_of_its_changes() {
+    type Sent = fn(i32) -> Document;
+    let mongo = Mongo::shared_with_changes().await.unwrap();
+    let order =
+        |id: i32| doc! { "_id": id, "city": "Lyon", "photo": 7, "meta": { "a": 1, "b": 2 } };
+    let part = |id: i32| doc! { "_id": id, "city": "Lyon", "meta": { "a": 1 } };
+    let cases: [(Document, Sent); 6] = [
+        (doc! { "_id": 0 }, order),
+        (doc! {}, order),
+        (doc! { "_id": 1 }, |id| doc! { "_id": id }),
+        (doc! { "city": 1, "_id": 0, "meta.a": true }, part),
+        (doc! { "city": 1, "meta": { "a": 1 } }, part),
+        (doc! { "photo": 0, "meta": { "a": false } }, |id| {
+            doc! { "_id": id, "city": "Lyon", "meta": { "b": 2 } }
+        }),
+    ];
+    for (projection, wanted) in cases {
+        let world = World::new(mongo, "orders").await;
+        world.collection.insert_one(order(1)).await.unwrap();
+        let read = MongoRead {
+            projection: Some(projection.clone()),
+            ..world.read(Mode::Changes)
+        };
+        let mut source = world.start(read).await;
+        let first = records(&next(&mut source).await);
+        assert_eq!(first, [("1".to_owned(), Some(wanted(1)))], "{projection}");
+        world.collection.insert_one(order(2)).await.unwrap();
+        for photo in [8, 7] {
+            let set = doc! { "$set": { "photo": photo } };
+            let one = world.collection.update_one(doc! { "_id": 1 }, set);
+            one.await.unwrap();
+        }
+        world
+            .collection
+            .delete_one(doc! { "_id": 2 })
+            .await
+            .unwrap();
+        world.collection.insert_one(order(3)).await.unwrap();
+        let mut state = State::new();
+        let wanted = State::from([1, 3].map(|id| (id.to_string(), wanted(id))));
+        // an event of the snapshot's time may come first
+        while state != wanted {
+            apply(&mut state, &next(&mut source).await);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_projection_that_computes_is_refused() {
+    let mongo = Mongo::shared_with_changes().await.unwrap();
+    let world = World::new(mongo, "orders").await;
+    let computed = MongoRead {
+        projection: Some(doc! { "total": { "$add": ["$a", "$b"] } }),
+        ..world.read(Mode::Changes)
+    };
+    let error = world.try_start(computed).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
+    assert!(error.to_string().contains("compute in a model"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

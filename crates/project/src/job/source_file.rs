@@ -40,14 +40,16 @@ struct MongoFile {
     /// The collection in it.
     #[schemars(length(min = 1))]
     collection: String,
-    /// A snapshot and then the change stream by default; `poll_by` and `raw_topic` poll instead.
+    /// A snapshot and then the change stream by default, where the source's `key` is the `_id`;
+    /// `poll_by` and `raw_topic` poll instead.
     poll_by: Option<String>,
     /// The documents are raw documents that a job stored of this topic: read in the order that
     /// Kafka had, as they came from there.
     raw_topic: Option<String>,
     /// How long to wait between two looks, where it is polled; a second by default.
     every: Option<Period>,
-    /// Fields that the server sends or leaves out, as MongoDB's `find` takes it, in JSON.
+    /// Fields that the server sends or leaves out, as MongoDB's `find` takes it, in JSON; of a change
+    /// stream it computes none.
     projection: Option<String>,
     /// Stages that the server runs over polled documents, a JSON array; one document for each.
     pipeline: Option<String>,

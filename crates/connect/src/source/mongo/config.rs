@@ -15,8 +15,8 @@ pub struct MongoRead {
     pub collection: String,
     /// How it is followed.
     pub mode: Mode,
-    /// Fields that the server leaves out or sends alone, as `find` takes it. Polling needs its field
-    /// and `_id`.
+    /// Fields that the server leaves out or sends alone, as `find` takes it; the `_id` always comes.
+    /// Polling needs its field. With a change stream nothing can be computed.
     pub projection: Option<Document>,
     /// Stages that the server runs over the polled documents; they must keep one document for each,
     /// its `_id` and the polled field. Not for change streams.

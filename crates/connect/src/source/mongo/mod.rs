@@ -20,12 +20,12 @@ mod error;
 mod kinds;
 mod place;
 mod poll;
+mod projection;
 
 use std::sync::Arc;
 
 use async_recursion::async_recursion as boxed;
 use factmill_core::source::PositionStore;
-use mongodb::bson::Bson;
 
 pub use config::{Mode, MongoRead, Poll, PollBy};
 pub use error::MongoSourceError;
@@ -34,6 +34,7 @@ use super::single::{SingleRead, SingleSource};
 use changes::ChangesReader;
 use connection::Connection;
 use poll::{FieldReader, News, RawReader};
+use projection::Fields;
 
 /// A collection that is being read.
 #[derive(Debug)]
@@ -69,20 +70,22 @@ pub async fn start(
         Mode::Changes => None,
         Mode::ChangesOrPoll(poll) => (!changes::exists(&connection).await?).then_some(poll),
     };
-    if let Some(projection) = &mut read.projection {
-        // a record's key is made of it
-        projection.remove("_id");
-    }
+    read.projection = read.projection.and_then(projection::with_id);
     let Some(poll) = poll else {
         if !read.pipeline.is_empty() {
             return Err(MongoSourceError::PipelineOfChanges {
                 namespace: connection.namespace,
             });
         }
+        let fields = read.projection.as_ref().map(Fields::of).transpose();
+        let fields = fields.map_err(|reason| MongoSourceError::ProjectionOfChanges {
+            namespace: connection.namespace.clone(),
+            reason,
+        })?;
         if read.mode == Mode::Changes {
             changes::check(&connection).await?;
         }
-        let reader = ChangesReader::new(connection, &read);
+        let reader = ChangesReader::new(connection, fields, read.bounded);
         return Ok(MongoSource {
             source: SingleSource::start(reader, single, positions),
             cannot_see: None,
@@ -102,15 +105,4 @@ pub async fn start(
         }
     };
     Ok(MongoSource { source, cannot_see })
-}
-
-/// Whether a projection leaves a field out.
-fn is_left_out(value: &Bson) -> bool {
-    match value {
-        Bson::Boolean(kept) => !kept,
-        Bson::Int32(number) => *number == 0,
-        Bson::Int64(number) => *number == 0,
-        Bson::Double(number) => *number == 0.0,
-        _ => false,
-    }
 }

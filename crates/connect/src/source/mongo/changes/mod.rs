@@ -22,12 +22,12 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use factmill_core::source::{BoxedError, boxed};
-use mongodb::bson::{Document, Timestamp};
+use mongodb::bson::Timestamp;
 
-use super::config::MongoRead;
 use super::connection::Connection;
 use super::error::MongoSourceError;
 use super::place::{ChangesPlace, Resume};
+use super::projection::Fields;
 use crate::source::single::{Batch, Place, Read, Reader};
 use snapshot::Snapshot;
 use stream::Events;
@@ -40,7 +40,7 @@ const PARTITION: &str = "changes";
 /// Reads a collection's documents, then its changes.
 pub(super) struct ChangesReader {
     connection: Connection,
-    projection: Option<Document>,
+    fields: Option<Fields>,
     bounded: bool,
     /// Where a bounded read ends: the server's time when it began.
     end: Option<Timestamp>,
@@ -56,11 +56,11 @@ enum Phase {
 }
 
 impl ChangesReader {
-    pub(super) fn new(connection: Connection, read: &MongoRead) -> Self {
+    pub(super) fn new(connection: Connection, fields: Option<Fields>, bounded: bool) -> Self {
         Self {
             connection,
-            projection: read.projection.clone(),
-            bounded: read.bounded,
+            fields,
+            bounded,
             end: None,
             phase: Phase::Unsought,
             key: Vec::new(),
@@ -73,14 +73,15 @@ impl ChangesReader {
         self.phase = if ranges.is_empty() {
             self.open_stream(resume).await?
         } else {
-            let snapshot = Snapshot::read(&self.connection, self.projection.clone(), ranges);
+            let projection = self.fields.as_ref().map(Fields::of_document);
+            let snapshot = Snapshot::read(&self.connection, projection, ranges);
             Phase::Snapshot(Box::new(snapshot), resume)
         };
         Ok(())
     }
 
     async fn open_stream(&self, resume: Resume) -> Result<Phase, BoxedError> {
-        let events = Events::open(&self.connection, resume, self.projection.as_ref(), self.end);
+        let events = Events::open(&self.connection, resume, self.fields.as_ref(), self.end);
         Ok(Phase::Events(Box::new(events.await?)))
     }
 

@@ -6,12 +6,13 @@
 use std::time::{Duration, Instant};
 
 use factmill_core::source::{BoxedError, boxed};
-use mongodb::bson::{Bson, Document, RawDocument, Timestamp, doc};
+use mongodb::bson::{Document, RawDocument, Timestamp, doc};
 
 use super::super::connection::Connection;
 use super::super::documents::{Answers, Documents, write_key};
 use super::super::error::{self, MongoSourceError};
 use super::super::place::{ChangesPlace, Resume};
+use super::super::projection::Fields;
 use crate::decode::bson::walk::{self, Elements, kind};
 use crate::source::single::{Batch, Lost, Read, Record, Slot};
 
@@ -83,7 +84,7 @@ impl Events {
     pub(super) async fn open(
         connection: &Connection,
         resume: Resume,
-        projection: Option<&Document>,
+        fields: Option<&Fields>,
         end: Option<Timestamp>,
     ) -> Result<Self, BoxedError> {
         let mut stage = doc! { "fullDocument": "updateLookup" };
@@ -92,7 +93,7 @@ impl Events {
             Resume::At(time) => stage.insert("startAtOperationTime", time),
         };
         let mut pipeline = vec![doc! { "$changeStream": stage }];
-        pipeline.extend(projection.map(project));
+        pipeline.extend(fields.map(Fields::of_event));
         let aggregate = connection
             .collection()
             .aggregate(pipeline)
@@ -311,27 +312,6 @@ fn lost_or(error: MongoSourceError, connection: &Connection) -> BoxedError {
     boxed(connection.no_changes(error))
 }
 
-/// A projection of documents as a stage over their events.
-fn project(projection: &Document) -> Document {
-    let kept = projection
-        .values()
-        .all(|value| !super::super::is_left_out(value));
-    let mut fields: Document = projection
-        .iter()
-        .map(|(name, value)| (format!("fullDocument.{name}"), value.clone()))
-        .collect();
-    if kept {
-        let of_events = [
-            "operationType",
-            "documentKey",
-            "clusterTime",
-            "fullDocument._id",
-        ];
-        fields.extend(of_events.map(|name| (name.to_owned(), Bson::from(1))));
-    }
-    doc! { "$project": fields }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
@@ -375,17 +355,5 @@ mod tests {
             batch_token(&bytes(&doc! { "cursor": { "nextBatch": [] } })),
             None
         );
-    }
-
-    #[test]
-    fn a_projection_keeps_what_an_event_needs() {
-        let only = project(&doc! { "city": 1 });
-        let wanted = doc! { "$project": {
-            "fullDocument.city": 1, "operationType": 1, "documentKey": 1, "clusterTime": 1,
-            "fullDocument._id": 1,
-        } };
-        assert_eq!(only, wanted);
-        let without = project(&doc! { "photo": 0 });
-        assert_eq!(without, doc! { "$project": { "fullDocument.photo": 0 } });
     }
 }
