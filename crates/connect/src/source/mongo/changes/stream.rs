@@ -37,6 +37,8 @@ pub(super) struct Events {
     told: Instant,
     /// Where a bounded read ends.
     end: Option<Timestamp>,
+    /// How many answers came.
+    answers_read: u64,
 }
 
 /// What one event says.
@@ -107,6 +109,7 @@ impl Events {
             resume,
             told: Instant::now(),
             end,
+            answers_read: 0,
         })
     }
 
@@ -135,12 +138,16 @@ impl Events {
                 }
                 HandedOn::Whole => {}
             }
-            if let Some(token) = batch_token(documents.answer()) {
+            let nothing = documents.given() == 0;
+            let token = batch_token(documents.answer());
+            let end = nothing
+                && self
+                    .end
+                    .is_some_and(|end| is_behind(end, token.as_ref(), self.answers_read));
+            if let Some(token) = token {
                 // behind events of the answer that were not for us too
                 self.resume = Resume::Token(token);
             }
-            let nothing = documents.given() == 0;
-            let end = nothing && self.end.is_some();
             if end || !batch.is_empty() || self.told.elapsed() >= MOVE_ALONE {
                 self.tell(batch, slot);
                 return Ok(if end { Read::End } else { Read::More });
@@ -154,6 +161,7 @@ impl Events {
     /// The next answer, perhaps without an event.
     async fn ask(&mut self) -> Result<Documents, BoxedError> {
         let answer = self.connection.answered(self.answers.next()).await;
+        self.answers_read += 1;
         match answer.map_err(|error| lost_or(error, &self.connection))? {
             Some(batch) => Ok(Documents::new(batch)),
             None => Err(boxed(MongoSourceError::Ended {
@@ -291,6 +299,27 @@ pub(in super::super) async fn exists(connection: &Connection) -> Result<bool, Mo
     }
 }
 
+/// Whether an answer without events says that none is left up to `end`: it does where the server has
+/// looked at all up to there. One that does not tell how far it looked is believed once it was asked
+/// for more; the answer to the opening of a stream comes before it has looked.
+fn is_behind(end: Timestamp, looked: Option<&Document>, answers: u64) -> bool {
+    match looked.and_then(time_of) {
+        Some(looked) => (looked.time, looked.increment) >= (end.time, end.increment),
+        None => answers > 1,
+    }
+}
+
+/// The time of a resume token, which is the first of what it holds: a key string in hexadecimal
+/// digits, where 82 says that a timestamp follows.
+fn time_of(token: &Document) -> Option<Timestamp> {
+    let digits = token.get_str("_data").ok()?.strip_prefix("82")?;
+    let number = |at: usize| u32::from_str_radix(digits.get(at..at + 8)?, 16).ok();
+    Some(Timestamp {
+        time: number(0)?,
+        increment: number(8)?,
+    })
+}
+
 /// The place behind all events that the server has looked at for an answer.
 fn batch_token(answer: &[u8]) -> Option<Document> {
     let cursor = walk::find(answer, b"cursor").ok()??.document()?;
@@ -355,5 +384,30 @@ mod tests {
             batch_token(&bytes(&doc! { "cursor": { "nextBatch": [] } })),
             None
         );
+    }
+
+    #[test]
+    fn a_bounded_read_is_at_its_end_once_the_server_has_looked_that_far() {
+        let end = Timestamp {
+            time: 0x6553_f100,
+            increment: 3,
+        };
+        // as a MongoDB 7 gives it behind what it looked at
+        let looked = |increment: u32| {
+            let data = format!("826553F100{increment:08X}2B0429296E1404");
+            doc! { "_data": data }
+        };
+        assert_eq!(time_of(&looked(3)), Some(end));
+        assert!(!is_behind(end, Some(&looked(2)), 9));
+        assert!(is_behind(end, Some(&looked(3)), 1));
+        assert!(is_behind(end, Some(&looked(4)), 1));
+        for other in [
+            None,
+            Some(&doc! { "_data": "8265" }),
+            Some(&doc! { "_data": "é" }),
+        ] {
+            assert!(!is_behind(end, other, 1), "it was only opened");
+            assert!(is_behind(end, other, 2));
+        }
     }
 }
