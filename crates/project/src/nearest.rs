@@ -19,12 +19,31 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
 /// The help of a diagnostic about an unknown name: the nearest one, else all of them, else that
 /// there is none. `what` is the plural: `keys`, `sources`.
 pub fn help<'a>(written: &str, what: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    /// A list longer than this helps nobody.
-    const LISTED: usize = 20;
     let known: Vec<&str> = known.into_iter().collect();
     if let Some(name) = nearest(written, known.iter().copied()) {
         return format!("did you mean `{name}`?");
     }
+    list(what, &known)
+}
+
+/// The help of a diagnostic about a word that is none of a few: the nearest one, and all of them,
+/// since they are what one chooses from. `what` is the plural: `values`.
+pub fn help_with_all<'a>(
+    written: &str,
+    what: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    let all = list(what, &known);
+    match nearest(written, known.iter().copied()) {
+        Some(name) => format!("did you mean `{name}`? {all}"),
+        None => all,
+    }
+}
+
+fn list(what: &str, known: &[&str]) -> String {
+    /// A list longer than this helps nobody.
+    const LISTED: usize = 20;
     match known.len() {
         0 => format!("there are no {what}"),
         count if count > LISTED => format!(
@@ -53,5 +72,13 @@ mod tests {
             "known keys: topic, start, dim_account"
         );
         assert_eq!(help("zzz", "keys", []), "there are no keys");
+        assert_eq!(
+            help_with_all("tpoic", "keys", known),
+            "did you mean `topic`? known keys: topic, start, dim_account"
+        );
+        assert_eq!(
+            help_with_all("zzz", "keys", known),
+            help("zzz", "keys", known)
+        );
     }
 }

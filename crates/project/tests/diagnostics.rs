@@ -64,10 +64,10 @@ fn yaml_about_what_is_not_there_and_settings_that_are_not_settings() {
         [
             "dbt_project.yml:4:5: unknown configuration `materialised`\n  help: did you mean `materialized`?",
             "models/a.yml:2:11: no model `aa`\n  help: did you mean `a`?",
-            "models/a.yml:4:29: no materialization `tabel`\n  help: did you mean `table`?",
+            "models/a.yml:4:29: no materialization `tabel`\n  help: did you mean `table`? known materializations: view, table, incremental, ephemeral",
             "models/a.yml:4:43: expected text for `tags`, found a map",
             "models/a.yml:4:68: unknown key `rebuild_evry`\n  help: did you mean `rebuild_every`?",
-            "models/a.yml:4:99: `maintenance` cannot be `upsrt`\n  help: did you mean `upsert`?",
+            "models/a.yml:4:99: `maintenance` cannot be `upsrt`\n  help: did you mean `upsert`? known values: append, upsert, aggregate, recompute, rebuild",
             "models/a.yml:5:18: no test `uniqe`\n  help: did you mean `unique`?",
             "models/a.yml:8:22: no model or seed `bb`\n  help: did you mean `b`?",
             "models/b.sql:1:4: unknown configuration `unique_keys`\n  help: did you mean `unique_key`?",

@@ -270,7 +270,7 @@ fn materialized(settings: &Settings, found: &mut Found) -> Materialized {
     };
     Materialized::parse(&word).unwrap_or_else(|| {
         if let Some(node) = settings.get("materialized") {
-            let help = nearest::help(&word, "materializations", Materialized::NAMES);
+            let help = nearest::help_with_all(&word, "materializations", Materialized::NAMES);
             let diagnostic = Diagnostic::at(
                 node.location.clone(),
                 format!("no materialization `{word}`"),

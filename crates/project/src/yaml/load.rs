@@ -195,7 +195,7 @@ mod tests {
                 "a.yml:6:1: unknown key `limmit`\n  help: did you mean `limit`?",
                 "a.yml:7:8: expected a size such as `16MiB` or `64kB` for `limit`, found the text `much`",
                 "a.yml:8:7: expected a period such as `20ms` or `30s` for `wait`, found the number `30`",
-                "a.yml:9:8: `start` cannot be `earlyest`\n  help: did you mean `earliest`?",
+                "a.yml:9:8: `start` cannot be `earlyest`\n  help: did you mean `earliest`? known values: earliest, latest",
                 "a.yml:10:8: missing key `path` in `maker`",
             ]
         );

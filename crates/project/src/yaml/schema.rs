@@ -257,7 +257,7 @@ fn word(node: &Node, words: &[&str], cursor: &mut Cursor<'_>) -> Value {
             cursor.add(
                 node,
                 message,
-                nearest::help(text, "values", words.iter().copied()),
+                nearest::help_with_all(text, "values", words.iter().copied()),
             )
         }
         _ => {
