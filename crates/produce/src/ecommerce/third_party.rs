@@ -10,6 +10,7 @@ use serde_json::{Deserializer, Value};
 
 use super::error::EcommerceError;
 use super::http;
+use crate::http::Address;
 
 /// The most bytes of an answer.
 const LARGEST: usize = 1 << 20;
@@ -52,7 +53,7 @@ impl ThirdParty {
         let url = parsed.ok_or_else(|| EcommerceError::Setting {
             what: "the third party's address",
             // A password may stand in it.
-            value: url.split('@').next_back().unwrap_or(url).to_owned(),
+            value: Address::shown(url),
             expected: "give one of http or https, such as http://127.0.0.1:3001/transactions",
         })?;
         Ok(Self {

@@ -31,10 +31,15 @@ impl Address {
     pub fn parse(text: &str) -> Result<Self, HttpError> {
         match Url::parse(text) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Self(url)),
-            // What cannot be read cannot be shown without its secrets: only what stands before them.
-            _ => Err(HttpError::Address(
-                text.split(['?', '@']).next().unwrap_or_default().to_owned(),
-            )),
+            _ => Err(HttpError::Address(without_secrets(text))),
+        }
+    }
+
+    /// What may be shown of a text that is an address or was meant to be one: no login, no query.
+    pub fn shown(text: &str) -> String {
+        match Self::parse(text) {
+            Ok(address) => address.to_string(),
+            Err(_) => without_secrets(text),
         }
     }
 
@@ -59,6 +64,11 @@ impl Address {
             .extend_pairs(others)
             .append_pair(name, value);
         Self(url)
+    }
+
+    /// Whether nobody but this machine hears what is sent there: TLS, or loopback.
+    pub(crate) fn is_private(&self) -> bool {
+        self.0.scheme() == "https" || self.is_loopback()
     }
 
     fn is_loopback(&self) -> bool {
@@ -230,6 +240,16 @@ fn redirects() -> Policy {
     })
 }
 
+/// What stands before the secrets of a text that cannot be read as an address. A login ends with an
+/// `@`, and it may hold any other sign.
+fn without_secrets(text: &str) -> String {
+    let scheme_end = text.find("://").map_or(0, |at| at + "://".len());
+    match text.contains('@') {
+        true => format!("{}…", &text[..scheme_end]),
+        false => text.split(['?', '#']).next().unwrap_or_default().to_owned(),
+    }
+}
+
 /// What a service says, short enough for a message.
 pub(crate) fn words(body: &[u8]) -> String {
     String::from_utf8_lossy(body).chars().take(WORDS).collect()
@@ -255,10 +275,23 @@ mod tests {
                 .all(|text| loopback(text))
         );
         assert!(!loopback("http://10.0.0.1") && !loopback("http://localhost.example.com"));
-        for wrong in ["", "api.example.com", "ftp://a/b?secret", "http://"] {
+        for wrong in [
+            "",
+            "api.example.com",
+            "ftp://a/b?secret",
+            "http://",
+            "https://me:secret@host:99999/",
+            "https://me:pw?secret@host:99999/",
+            "me:secret@host",
+        ] {
             let message = Address::parse(wrong).unwrap_err().to_string();
             assert!(!message.contains("secret"), "{message}");
+            assert!(!Address::shown(wrong).contains("secret"), "{wrong}");
         }
+        assert_eq!(Address::shown("https://me:pw@h/tx?key=x#y"), "https://h/tx");
+        let private = |text| Address::parse(text).unwrap().is_private();
+        assert!(private("https://api.example.com") && private("http://[::1]:1"));
+        assert!(!private("http://api.example.com"));
     }
 
     #[test]

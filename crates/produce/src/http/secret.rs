@@ -12,6 +12,14 @@ impl ApiKey {
         Self(key.trim().to_owned())
     }
 
+    /// A text of others, without the key where they quote it.
+    pub(crate) fn hidden_in(&self, text: &str) -> String {
+        match self.0.is_empty() {
+            true => text.to_owned(),
+            false => text.replace(&self.0, "***"),
+        }
+    }
+
     /// The key, for the one place that sends it.
     pub(crate) fn expose(&self) -> &str {
         &self.0
@@ -42,5 +50,10 @@ mod tests {
             "*** *** Some(***)"
         );
         assert_eq!(key.expose(), "sk_test_hunter2");
+        assert_eq!(
+            key.hidden_in("Bearer sk_test_hunter2, sk_test_hunter2!"),
+            "Bearer ***, ***!"
+        );
+        assert_eq!(ApiKey::new("").hidden_in("as it is"), "as it is");
     }
 }

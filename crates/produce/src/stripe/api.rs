@@ -138,10 +138,12 @@ impl StripeApi {
             };
         }
         let said: Value = serde_json::from_slice(body).unwrap_or_default();
-        let message = match said["error"]["message"].as_str() {
-            Some(message) => words(message.as_bytes()),
-            None => words(body),
+        let said = match said["error"]["message"].as_str() {
+            Some(message) => message.into(),
+            None => String::from_utf8_lossy(body),
         };
+        // Hidden before it is cut: the cut could leave a part of the key that is none.
+        let message = words(self.key.hidden_in(&said).as_bytes());
         HttpError::Refused {
             address,
             status,

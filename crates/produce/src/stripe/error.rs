@@ -4,7 +4,7 @@ use factmill_core::error::ErrorKind;
 use factmill_core::source::Classified;
 
 use crate::bookmark::BookmarkError;
-use crate::http::HttpError;
+use crate::http::{Address, HttpError};
 
 /// Why the source of charges cannot begin or go on. No message holds the key.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,14 @@ pub enum StripeError {
         "the Stripe key is no secret key; take one that begins with sk_test_ or rk_test_ from Stripe's dashboard, Developers, API keys"
     )]
     NoSecretKey,
+    /// An address at which everybody on the way could read the key.
+    #[error(
+        "{address} would get the Stripe key unencrypted; give an address of https, or one on this machine"
+    )]
+    Unencrypted {
+        /// The address.
+        address: Address,
+    },
     /// A share that is no percentage.
     #[error("{0} percent of broken messages is not between 0 and 100")]
     BadPercent(f64),
@@ -41,6 +49,7 @@ impl Classified for StripeError {
         match self {
             Self::LiveKey
             | Self::NoSecretKey
+            | Self::Unencrypted { .. }
             | Self::BadPercent(_)
             | Self::BatchSize(_)
             | Self::NoRequests => ErrorKind::Configuration,

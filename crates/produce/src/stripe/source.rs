@@ -72,6 +72,9 @@ impl StripeSource {
     pub fn start(settings: StripeSettings, runtime: Handle) -> Result<Self, StripeError> {
         settings.check()?;
         let base = Address::parse(&settings.base_url)?;
+        if !base.is_private() {
+            return Err(StripeError::Unencrypted { address: base });
+        }
         let belongs_to = match settings.mode {
             Mode::Create => format!("charges made at {base}"),
             Mode::List => format!("charges listed at {base}"),

@@ -305,6 +305,58 @@ fn a_refused_key_ends_the_run_and_is_never_shown() {
 }
 
 #[test]
+fn a_refused_answer_that_quotes_the_key_is_told_without_it() {
+    use axum::http::{HeaderMap, StatusCode, header};
+    let runtime = Runtime::new().unwrap();
+    let stop = CancellationToken::new();
+    for status in [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND] {
+        for pad in [0, 290] {
+            // A proxy, say, that shows the request; the second time the key is where words are cut.
+            let echo = move |headers: HeaderMap| async move {
+                let said = headers[header::AUTHORIZATION].to_str().unwrap().to_owned();
+                (status, format!("{}{said}", " ".repeat(pad)))
+            };
+            let app = axum::Router::new().fallback(echo);
+            let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+            let settings = StripeSettings {
+                base_url: format!("http://{}", listener.local_addr().unwrap()),
+                ..StripeSettings::new(ApiKey::new("sk_test_hunter2hunter2"))
+            };
+            runtime.spawn(crate::http::serve(listener, app, stop.clone()));
+            let mut source = StripeSource::start(settings, runtime.handle().clone()).unwrap();
+            let error = failure(&mut source);
+            let told = format!("{error} {error:?}");
+            assert!(told.contains("Bearer "), "{told}");
+            assert!(
+                !told.contains("sk_test") && !told.contains("hunter2"),
+                "{told}"
+            );
+        }
+    }
+    stop.cancel();
+}
+
+#[test]
+fn a_key_leaves_this_machine_encrypted_only() {
+    let runtime = Runtime::new().unwrap();
+    let start = |base_url: &str| {
+        let settings = StripeSettings {
+            base_url: base_url.to_owned(),
+            ..StripeSettings::new(ApiKey::new("sk_test_1"))
+        };
+        StripeSource::start(settings, runtime.handle().clone())
+    };
+    let error = start("http://me:pw@stripe.example.com/v1?key=x").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    let told = error.to_string();
+    assert!(
+        told.starts_with("http://stripe.example.com/v1 would get the Stripe key unencrypted"),
+        "{told}"
+    );
+    assert!(start("http://127.0.0.1:1").is_ok());
+}
+
+#[test]
 fn a_service_that_is_away_is_waited_for() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = closed.local_addr().unwrap();
