@@ -203,7 +203,7 @@ pub(crate) struct ProduceArgs {
     /// Events a second, or `max`
     #[arg(long, value_name = "RATE")]
     pub(crate) rate: Option<Rate>,
-    /// Make the same events as the run that printed this seed
+    /// Make the same events as the run that printed this seed, from the first one on
     #[arg(long, value_name = "S")]
     pub(crate) seed: Option<u64>,
     /// How many percent of the records are broken, to try out dead letters

@@ -36,10 +36,10 @@ pub struct StripeSettings {
     pub charges: u32,
     /// Most requests a second, above 0; `u32::MAX` is as many as the service answers.
     pub requests_per_second: u32,
-    /// The same seed asks for the same charges; without one that of the state file goes on, or a
-    /// fresh one is drawn.
+    /// The same seed asks for the same charges from the first batch on; without one that of the state
+    /// file goes on, or a fresh one is drawn.
     pub seed: Option<u64>,
-    /// The number of the first batch, where no state file says more.
+    /// The number of the first batch, where the run does not go on from a state file.
     pub first_batch: u64,
     /// How many of a hundred messages are broken, 0 to 100.
     pub bad_percent: f64,

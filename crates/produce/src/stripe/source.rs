@@ -110,11 +110,10 @@ impl StripeSource {
     }
 }
 
-/// The seed and the first batch of a run.
+/// The seed and the first batch of a run: a seed that is asked for gives its events from the first on.
 fn begin(settings: &StripeSettings, mark: Option<&Mark>) -> (u64, u64) {
     match (settings.seed, mark) {
         (None, Some(&Mark::Batch { seed, next })) => (seed, next),
-        (Some(wanted), Some(&Mark::Batch { seed, next })) if wanted == seed => (seed, next),
         (wanted, _) => (
             wanted.unwrap_or_else(StripeSettings::fresh_seed),
             settings.first_batch,
