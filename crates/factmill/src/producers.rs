@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use factmill_core::source::{Classified, boxed};
 use factmill_produce::banking::{BankingEvents, BankingSettings, Spread};
-use factmill_produce::http::ApiKey;
+use factmill_produce::http::{Address, ApiKey};
 use factmill_produce::payments::{PaymentsMeter, PaymentsSettings, PaymentsSource};
 use factmill_produce::retail::{self, RetailEvents, RetailSettings, RetailSource};
-use factmill_produce::stripe::{self, StripeSettings, StripeSource};
+use factmill_produce::stripe::{self, Mode, StripeSettings, StripeSource};
 use factmill_produce::{EventSource, Rate};
 use factmill_project::Job;
-use factmill_project::job::Producer;
+use factmill_project::job::{Producer, StripeMode};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -123,7 +123,7 @@ pub(crate) async fn open(
             }
             payments(settings, &ask).await
         }
-        Producer::Stripe { url } => stripe(url.as_deref(), ask).await,
+        Producer::Stripe { url, mode } => stripe(url.as_deref(), *mode, ask).await,
         Producer::Retail { url } => retail(url.as_deref(), ask).await,
         Producer::Ecommerce { .. } => Err(Failure::usage(
             "the events of ecommerce come from its services; run `factmill serve ecommerce`",
@@ -175,8 +175,12 @@ async fn payments(mut settings: PaymentsSettings, ask: &Ask) -> Result<Opened, F
     })
 }
 
-async fn stripe(url: Option<&str>, ask: Ask) -> Result<Opened, Failure> {
+async fn stripe(url: Option<&str>, mode: StripeMode, ask: Ask) -> Result<Opened, Failure> {
     let mut settings = StripeSettings::new(ApiKey::new(SIMULATED_KEY));
+    settings.mode = match mode {
+        StripeMode::Create => Mode::Create,
+        StripeMode::List => Mode::List,
+    };
     settings.seed = ask.seed;
     settings.live = ask.live;
     settings.bad_percent = ask.bad_percent;
@@ -194,7 +198,12 @@ async fn stripe(url: Option<&str>, ask: Ask) -> Result<Opened, Failure> {
             if let Some(url) = url {
                 url.clone_into(&mut settings.base_url);
             }
-            settings.base_url.clone()
+            Address::shown(&settings.base_url)
+        }
+        (None, None) if mode == StripeMode::List => {
+            return Err(Failure::usage(
+                "the job lists the charges of an account, which wants its key: set STRIPE_API_KEY",
+            ));
         }
         (None, Some(_)) => {
             return Err(Failure::usage(

@@ -198,6 +198,8 @@ pub enum Producer {
     Stripe {
         /// Where the API answers; `None`: a simulated one is started.
         url: Option<String>,
+        /// Whether charges are made or listed.
+        mode: StripeMode,
     },
     /// Two HTTP services that make and pass on the transactions of a shop.
     Ecommerce {
@@ -211,6 +213,15 @@ pub enum Producer {
         /// Where it answers; `None`: a simulated one is started.
         url: Option<String>,
     },
+}
+
+/// How charges are come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StripeMode {
+    /// Test charges are made.
+    Create,
+    /// The account's charges are listed, then those that follow.
+    List,
 }
 
 /// When bad records stop the job.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use factmill_project::job::{
     DeadLetters, HttpFraming, HttpMethod, HttpOrigin, HttpPaging, HttpPoll, HttpRead, HttpRepeat,
-    HttpResume, HttpRetry, HttpStream, HttpTimeouts, Job, Lake, Origin, RawStore, Start, Trigger,
+    HttpResume, HttpRetry, HttpStream, HttpTimeouts, Job, Lake, Origin, Producer, RawStore, Start,
+    StripeMode, Trigger,
 };
 
 use crate::folder::{Folder, shipped};
@@ -357,6 +358,34 @@ fn a_raw_store_can_be_switched_off_where_there_is_none() {
         [
             "--set raw_store.enabled=true:1:1: missing key `database` in `raw_store`",
             "--set raw_store.enabled=true:1:1: missing key `collection` in `raw_store`",
+        ]
+    );
+}
+
+#[test]
+fn charges_are_made_unless_the_job_says_that_they_are_listed() {
+    let producer = |text: &str| {
+        let file = format!("{MINIMAL}producer: {text}\n");
+        let project = folder().with("jobs/j.yml", &file).load();
+        project.job("j").unwrap().producer.clone().unwrap()
+    };
+    let stripe = |url: Option<&str>, mode| Producer::Stripe {
+        url: url.map(str::to_owned),
+        mode,
+    };
+    assert_eq!(
+        producer("{ kind: stripe, url: \"\" }"),
+        stripe(None, StripeMode::Create)
+    );
+    assert_eq!(
+        producer("{ kind: stripe, url: \"https://x\", mode: list }"),
+        stripe(Some("https://x"), StripeMode::List)
+    );
+    let wrong = format!("{MINIMAL}producer: {{ kind: stripe, mode: lst }}\n");
+    assert_eq!(
+        folder().with("jobs/j.yml", &wrong).refused(),
+        [
+            "jobs/j.yml:3:33: `producer.mode` cannot be `lst`\n  help: did you mean `list`? known values: create, list"
         ]
     );
 }

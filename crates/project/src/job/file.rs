@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::set;
 use super::source_file::SourceFile;
-use super::{DeadLetters, Job, JobSource, Lake, Producer, RawStore, Trigger};
+use super::{DeadLetters, Job, JobSource, Lake, Producer, RawStore, StripeMode, Trigger};
 use crate::yaml::{ByteSize, Loaded, Node, Period, Variables, parse, read_node};
 
 /// A factmill job: one pipeline from its sources to its models' tables.
@@ -120,6 +120,8 @@ enum ProducerFile {
     Stripe {
         /// Where the API answers.
         url: Option<String>,
+        /// Whether charges are made or listed; they are made by default. To list them takes a key.
+        mode: Option<StripeModeFile>,
     },
     /// Two HTTP services that make and pass on the transactions of a shop.
     Ecommerce {
@@ -136,13 +138,35 @@ enum ProducerFile {
     },
 }
 
+/// How charges are come by.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum StripeModeFile {
+    /// Test charges are made: `POST /v1/charges`.
+    Create,
+    /// The account's charges are listed page by page, then those that follow: `GET /v1/charges`.
+    List,
+}
+
+impl From<StripeModeFile> for StripeMode {
+    fn from(file: StripeModeFile) -> Self {
+        match file {
+            StripeModeFile::Create => Self::Create,
+            StripeModeFile::List => Self::List,
+        }
+    }
+}
+
 impl From<ProducerFile> for Producer {
     fn from(file: ProducerFile) -> Self {
         let given = |url: Option<String>| url.filter(|url| !url.is_empty());
         match file {
             ProducerFile::Banking {} => Self::Banking,
             ProducerFile::Payments { input, scaler } => Self::Payments { input, scaler },
-            ProducerFile::Stripe { url } => Self::Stripe { url: given(url) },
+            ProducerFile::Stripe { url, mode } => Self::Stripe {
+                url: given(url),
+                mode: mode.map_or(StripeMode::Create, StripeMode::from),
+            },
             ProducerFile::Ecommerce { third_party, cors } => Self::Ecommerce {
                 third_party: given(third_party),
                 cors,
