@@ -249,7 +249,7 @@ async fn retail(url: Option<&str>, ask: Ask) -> Result<Opened, Failure> {
     const USUAL: Rate = Rate::PerSecond(1.0);
     let seed = ask.seed.unwrap_or_else(RetailSettings::fresh_seed);
     let (url, about, simulator) = match url {
-        Some(url) => (url.to_owned(), url.to_owned(), None),
+        Some(url) => (url.to_owned(), Address::shown(url), None),
         None => {
             let (listener, address) = loopback().await?;
             let events = RetailEvents::new(retail::EventSettings {

@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use factmill_produce::ecommerce::{
     self, Ask, EcommerceSettings, Followed, Follower, GENERATOR_PORT, Listeners, THIRD_PARTY_PORT,
 };
-use factmill_produce::{Progress, Report};
+use factmill_produce::http::Address;
+use factmill_produce::{Progress, Rate, Report};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -81,9 +82,9 @@ impl Shop {
         })
     }
 
-    /// The API that the second service asks.
-    pub(crate) fn asks(&self) -> &str {
-        &self.settings.third_party
+    /// The API that the second service asks, for a person: without its secrets.
+    pub(crate) fn asks(&self) -> String {
+        Address::shown(&self.settings.third_party)
     }
 
     /// The seed of what is generated.
