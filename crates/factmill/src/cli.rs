@@ -197,7 +197,8 @@ Examples:
 pub(crate) struct ProduceArgs {
     /// The job whose events to send; may be left out where the project has only one
     pub(crate) job: Option<String>,
-    /// Stop after this many events; event time that is simulated is then spread evenly over the month
+    /// Stop after this many events, with --output or --fit after this many rows of the file; event time
+    /// that is simulated is then spread evenly over the month
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
     /// Events a second, or `max`
@@ -250,15 +251,17 @@ pub(crate) struct PaymentsArgs {
 }
 
 impl PaymentsArgs {
-    /// Whether one of them was given.
-    pub(crate) fn any(&self) -> bool {
-        self.input.is_some()
-            || self.scaler.is_some()
-            || self.chunk_size.is_some()
-            || self.num_tasks.is_some()
-            || self.again
-            || self.output.is_some()
-            || self.fit
+    /// Each of them, and whether it was given.
+    pub(crate) fn given(&self) -> [(&'static str, bool); 7] {
+        [
+            ("--input", self.input.is_some()),
+            ("--scaler", self.scaler.is_some()),
+            ("--chunk-size", self.chunk_size.is_some()),
+            ("--num-tasks", self.num_tasks.is_some()),
+            ("--again", self.again),
+            ("--output", self.output.is_some()),
+            ("--fit", self.fit),
+        ]
     }
 }
 
@@ -282,13 +285,13 @@ pub(crate) struct ServeArgs {
     /// Where the web page of ecommerce answers [default: 127.0.0.1:5173]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) page: Option<SocketAddr>,
-    /// Events a second of each response, or `max` [default: 1]
+    /// Events a second of each response, or `max` [default: 1]; not of stripe
     #[arg(long, value_name = "RATE")]
     pub(crate) rate: Option<Rate>,
     /// Make the same events as the run that printed this seed
     #[arg(long, value_name = "S")]
     pub(crate) seed: Option<u64>,
-    /// How many percent of the events are broken, to try out dead letters
+    /// How many percent of the events are broken, to try out dead letters; not of stripe
     #[arg(long, value_name = "PERCENT", value_parser = value::percent)]
     pub(crate) bad: Option<f64>,
     /// Override a key of the job file; may be given more than once

@@ -52,6 +52,17 @@ pub(crate) async fn dispatch(command: Command, context: &Context) -> anyhow::Res
     }
 }
 
+/// Refuses the first of these flags that was given; `why` completes "`--flag` …".
+///
+/// # Errors
+/// When one was given.
+fn refuse(flags: &[(&str, bool)], why: &str) -> Result<(), Failure> {
+    match flags.iter().find(|(_, given)| *given) {
+        Some((flag, _)) => Err(Failure::usage(format!("`{flag}` {why}; leave it out"))),
+        None => Ok(()),
+    }
+}
+
 /// Connects to the warehouse, whose control schema is made where it is missing.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! `produce`: a job's events into its topic.
 
+mod bar;
 mod payments;
 
 use std::time::Duration;
@@ -13,6 +14,8 @@ use factmill_project::job::Producer;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use self::bar::Bar;
+use super::refuse;
 use crate::cli::ProduceArgs;
 use crate::config::{Kafka, Needs, Profile};
 use crate::context::Context;
@@ -42,22 +45,29 @@ pub(super) async fn run(arguments: &ProduceArgs, context: &Context) -> anyhow::R
             job.file.display()
         ))
     })?;
+    if !matches!(producer, Producer::Stripe { .. }) {
+        let live = [("--live", arguments.live)];
+        let why = format!("is for charges, and job `{}` makes none", job.name);
+        refuse(&live, &why)?;
+    }
     let ask = match producer {
         Producer::Payments { input, scaler } => {
             let settings = payments::settings(&arguments.payments, &workspace, [input, scaler]);
             if arguments.payments.fit || arguments.payments.output.is_some() {
-                return payments::files(&arguments.payments, settings, &workspace, arguments.json)
-                    .await;
+                return payments::files(arguments, settings, &workspace).await;
             }
             let mut ask = ask(arguments, job, &workspace)?;
             ask.payments = Some(settings);
             ask
         }
-        _ if arguments.payments.any() => {
-            let message = format!("job `{}` reads no file of payments", job.name);
-            return Err(Failure::usage(message).into());
+        _ => {
+            let why = format!(
+                "is for files of payments, and job `{}` reads none",
+                job.name
+            );
+            refuse(&arguments.payments.given(), &why)?;
+            ask(arguments, job, &workspace)?
         }
-        _ => ask(arguments, job, &workspace)?,
     };
     let kafka = brokers(&workspace).await?;
     let shutdown = Shutdown::listen(&workspace.printer)?;
@@ -121,14 +131,15 @@ impl Sending<'_> {
         config.count = self.arguments.count;
         let (seed, meter) = (opened.seed, opened.meter.clone());
         let (source, simulator) = opened.into_source();
-        let bar = bar(&self.workspace.printer, self.arguments.count);
+        let printer = &self.workspace.printer;
+        let bar = match (self.arguments.count, &meter) {
+            (None, Some(meter)) => Bar::of_file(printer, meter.clone()),
+            (count, _) => Bar::of_events(printer, count),
+        };
         let shown = bar.clone();
         let token = self.shutdown.token();
-        let report = produce(config, source, token, move |progress| {
-            show(&shown, progress)
-        })
-        .await;
-        bar.finish_and_clear();
+        let report = produce(config, source, token, move |progress| shown.show(progress)).await;
+        bar.finish();
         drop(simulator);
         let report = report.map_err(Failure::classified)?;
         if let Some(meter) = meter {

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::produce::brokers;
+use super::refuse;
 use crate::cli::ServeArgs;
 use crate::config::{Connections, Needs};
 use crate::context::Context;
@@ -52,6 +53,12 @@ pub(super) async fn run(arguments: &ServeArgs, context: &Context) -> anyhow::Res
             .await?;
         }
         Some(Producer::Stripe { .. }) => {
+            let flags = [
+                ("--rate", arguments.rate.is_some()),
+                ("--bad", arguments.bad.is_some()),
+            ];
+            refuse(&flags, "has no effect on a simulated Stripe")?;
+            refuse_of_shop(arguments, job)?;
             let seed = arguments.seed.unwrap_or_else(StripeSettings::fresh_seed);
             let listener = listen(arguments.listen, STRIPE_PORT).await?;
             let address = listener.local_addr()?;
@@ -62,6 +69,7 @@ pub(super) async fn run(arguments: &ServeArgs, context: &Context) -> anyhow::Res
             simulator::serve(listener, settings, stop.clone()).await?;
         }
         Some(Producer::Retail { .. }) => {
+            refuse_of_shop(arguments, job)?;
             let seed = arguments.seed.unwrap_or_else(RetailSettings::fresh_seed);
             let listener = listen(arguments.listen, RETAIL_PORT).await?;
             let address = listener.local_addr()?;
@@ -82,6 +90,19 @@ pub(super) async fn run(arguments: &ServeArgs, context: &Context) -> anyhow::Res
         }
     }
     Ok(ExitCode::Done)
+}
+
+/// Refuses the flags of services that only ecommerce has.
+fn refuse_of_shop(arguments: &ServeArgs, job: &Job) -> Result<(), Failure> {
+    let flags = [
+        ("--third-party", arguments.third_party.is_some()),
+        ("--page", arguments.page.is_some()),
+    ];
+    let why = format!(
+        "is for services of ecommerce that job `{}` does not have",
+        job.name
+    );
+    refuse(&flags, &why)
 }
 
 /// The shop's services and its page.

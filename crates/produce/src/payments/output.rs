@@ -11,7 +11,7 @@ use polars::prelude::{
 use super::clean::{clean, payments};
 use super::error::PaymentsError;
 use super::pipeline::{Chunks, Next};
-use super::report::{PaymentsReport, RefusedRow};
+use super::report::{PaymentsMeter, PaymentsReport, RefusedRow};
 use super::rows::{RawChunk, Rows};
 use super::scaler::Scaler;
 use super::source::PaymentsSettings;
@@ -27,7 +27,7 @@ struct Done<T> {
 /// Cleans the input of `settings` to a CSV file with the columns `row`, `description`, `amount`
 /// (scaled) and `amount_raw`; a null amount is an empty field. Rows keep their order.
 ///
-/// It blocks until the end. State, seed and broken events play no part.
+/// With `count` only so many rows are read. It blocks until the end; `meter` shows how far it is. State, seed and broken events play no part.
 ///
 /// # Errors
 /// [`PaymentsError`]: the input, a column, or the scaler is missing or unreadable, or the output
@@ -35,6 +35,8 @@ struct Done<T> {
 pub fn clean_file(
     settings: &PaymentsSettings,
     output: &Path,
+    count: Option<u64>,
+    meter: &PaymentsMeter,
 ) -> Result<PaymentsReport, PaymentsError> {
     let failed = |source| PaymentsError::Output {
         path: output.to_owned(),
@@ -51,14 +53,15 @@ pub fn clean_file(
     file.write_all(b"row,description,amount,amount_raw\n")
         .map_err(failed)?;
     let write = move |chunk| cleaned_csv(chunk, &scaler);
-    let report = each_chunk(settings, rows, write, |csv: Vec<u8>| {
+    let report = each_chunk(settings, rows, count, meter, write, |csv: Vec<u8>| {
         file.write_all(&csv).map_err(failed)
     })?;
     file.flush().map_err(failed)?;
     Ok(report)
 }
 
-/// Writes the scaler of the amounts in the input of `settings` to `output`. Refused rows play no
+/// Writes the scaler of the amounts in the input of `settings` to `output`; `count` and
+/// `meter` as in [`clean_file`]. Refused rows play no
 /// part, nor does the scaler that `settings` names.
 ///
 /// # Errors
@@ -67,10 +70,12 @@ pub fn clean_file(
 pub fn fit(
     settings: &PaymentsSettings,
     output: &Path,
+    count: Option<u64>,
+    meter: &PaymentsMeter,
 ) -> Result<(Scaler, PaymentsReport), PaymentsError> {
     let rows = Rows::open(&settings.input)?;
     let mut range: Option<(f64, f64)> = None;
-    let report = each_chunk(settings, rows, amount_range, |of_chunk| {
+    let report = each_chunk(settings, rows, count, meter, amount_range, |of_chunk| {
         range = match (range, of_chunk) {
             (Some((least, greatest)), Some((min, max))) => {
                 Some((f64::min(least, min), f64::max(greatest, max)))
@@ -96,10 +101,15 @@ pub fn fit(
 fn each_chunk<T: Send + 'static>(
     settings: &PaymentsSettings,
     rows: Rows,
+    count: Option<u64>,
+    meter: &PaymentsMeter,
     work: impl Fn(RawChunk) -> Result<(T, Vec<RefusedRow>), PaymentsError> + Send + Sync + 'static,
     mut take: impl FnMut(T) -> Result<(), PaymentsError>,
 ) -> Result<PaymentsReport, PaymentsError> {
-    let chunks = Chunks::start(rows, settings.work(0), move |chunk| {
+    meter.begin(rows.bytes_in_all()?);
+    let mut bounds = settings.work(0);
+    bounds.last = count.unwrap_or(u64::MAX);
+    let chunks = Chunks::start(rows, bounds, move |chunk| {
         let (rows_read, bytes_read) = (chunk.rows_read(), chunk.bytes_read);
         let (result, refused) = work(chunk)?;
         Ok(Done {
@@ -109,13 +119,11 @@ fn each_chunk<T: Send + 'static>(
             bytes_read,
         })
     });
-    let mut report = PaymentsReport::default();
     while let Next::Chunk(done) = chunks.next()? {
-        report.add(done.rows_read, done.refused, done.bytes_read);
+        meter.add(done.rows_read, done.refused, done.bytes_read);
         take(done.result)?;
     }
-    report.bytes_in_all = report.bytes_read;
-    Ok(report)
+    Ok(meter.report())
 }
 
 fn cleaned_csv(

@@ -17,6 +17,8 @@ pub(super) struct Work {
     pub(super) tasks: NonZeroUsize,
     /// Rows up to this one are passed over.
     pub(super) after: u64,
+    /// The last row that is read.
+    pub(super) last: u64,
 }
 
 /// What the reader hands over, in the order of the file.
@@ -37,7 +39,7 @@ pub(super) struct Chunks<T> {
 /// A chunk's result, or the end.
 pub(super) enum Next<T> {
     Chunk(T),
-    /// The file's end; the content's hash.
+    /// The file's end; the content's hash, where everything was read.
     End(String),
 }
 
@@ -92,7 +94,12 @@ fn next_job<T>(jobs: &Mutex<Receiver<Job<T>>>) -> Option<Job<T>> {
 /// Reads until the end, or until nobody asks any more.
 fn read<T>(mut rows: Rows, work: Work, jobs: &SyncSender<Job<T>>, turns: &SyncSender<Turn<T>>) {
     loop {
-        let turn = match rows.next_chunk(work.chunk_size, work.after) {
+        let left = usize::try_from(work.last.saturating_sub(rows.row())).unwrap_or(usize::MAX);
+        let chunk = match NonZeroUsize::new(left) {
+            Some(left) => rows.next_chunk(work.chunk_size.min(left), work.after),
+            None => Ok(None),
+        };
+        let turn = match chunk {
             Ok(Some(chunk)) => {
                 let (give, result) = sync_channel(1);
                 if jobs.send((chunk, give)).is_err() {

@@ -145,6 +145,17 @@ impl PaymentsMeter {
         self.lock().clone()
     }
 
+    /// Bytes of the file that were read so far, and all of them.
+    pub fn bytes(&self) -> (u64, u64) {
+        let report = self.lock();
+        (report.bytes_read, report.bytes_in_all)
+    }
+
+    /// Begins a file of so many bytes.
+    pub(super) fn begin(&self, bytes_in_all: u64) {
+        self.lock().bytes_in_all = bytes_in_all;
+    }
+
     pub(super) fn add(&self, rows: usize, refused: Vec<RefusedRow>, bytes_read: u64) {
         self.lock().add(rows, refused, bytes_read);
     }

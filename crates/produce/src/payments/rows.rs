@@ -86,6 +86,17 @@ impl Rows {
         })
     }
 
+    /// The bytes of the file.
+    pub(super) fn bytes_in_all(&self) -> Result<u64, PaymentsError> {
+        let length = self.records.input().input.metadata();
+        Ok(length.map_err(|source| self.failed(source))?.len())
+    }
+
+    /// How many rows were read or passed over.
+    pub(super) fn row(&self) -> u64 {
+        self.row
+    }
+
     /// The next rows behind row `after`; `None` at the end of the file.
     pub(super) fn next_chunk(
         &mut self,

@@ -64,6 +64,7 @@ impl PaymentsSettings {
             chunk_size: self.chunk_size,
             tasks: self.tasks,
             after,
+            last: u64::MAX,
         }
     }
 }

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use factmill_core::error::ExitCode;
-use factmill_produce::payments::{self, PaymentsReport, PaymentsSettings};
+use factmill_produce::payments::{self, PaymentsMeter, PaymentsReport, PaymentsSettings};
 use serde::Serialize;
 
-use crate::cli::PaymentsArgs;
+use super::bar::Bar;
+use crate::cli::{PaymentsArgs, ProduceArgs};
+use crate::commands::refuse;
 use crate::failure::Failure;
 use crate::printer::{Printer, grouped};
 use crate::producers::blocking;
@@ -52,16 +54,49 @@ struct Line {
 /// # Errors
 /// A file that cannot be read, written or understood.
 pub(super) async fn files(
-    arguments: &PaymentsArgs,
+    arguments: &ProduceArgs,
     settings: PaymentsSettings,
     workspace: &Workspace,
-    json: bool,
 ) -> anyhow::Result<ExitCode> {
+    let sent_alone = [
+        ("--rate", arguments.rate.is_some()),
+        ("--bad", arguments.bad.is_some()),
+        ("--seed", arguments.seed.is_some()),
+        ("--again", arguments.payments.again),
+    ];
+    refuse(
+        &sent_alone,
+        "is for rows that are sent, which --output and --fit do not",
+    )?;
     let printer = &workspace.printer;
-    let (what, line, report) = match arguments.output.clone() {
+    let (count, meter) = (arguments.count, PaymentsMeter::default());
+    let bar = Bar::of_file(printer, meter.clone());
+    let written = bar.beside(write(&arguments.payments, settings, count, meter));
+    let written = written.await;
+    bar.finish();
+    let (what, line, report) = written?;
+    print_refused(printer, &report);
+    if arguments.json {
+        printer.json(&line)?;
+    } else {
+        let (rows, refused) = (grouped(line.rows), grouped(line.refused));
+        printer.line(format_args!("{what}: {rows} rows read, {refused} refused"))?;
+    }
+    Ok(ExitCode::Done)
+}
+
+/// Writes them; gives what was written, for a person and for a program.
+async fn write(
+    arguments: &PaymentsArgs,
+    settings: PaymentsSettings,
+    count: Option<u64>,
+    meter: PaymentsMeter,
+) -> Result<(String, Line, PaymentsReport), Failure> {
+    Ok(match arguments.output.clone() {
         Some(output) => {
             let to = output.clone();
-            let report = blocking(move || payments::clean_file(&settings, &to)).await?;
+            let report =
+                blocking(move || payments::clean_file(&settings, &to, count, &meter)).await?;
             let what = format!("cleaned rows in {}", output.display());
             let line = Line {
                 rows: report.rows,
@@ -74,10 +109,11 @@ pub(super) async fn files(
         }
         None => {
             let Some(output) = arguments.scaler.clone() else {
-                return Err(Failure::usage("--fit wants --scaler FILE to write to").into());
+                return Err(Failure::usage("--fit wants --scaler FILE to write to"));
             };
             let to = output.clone();
-            let (scaler, report) = blocking(move || payments::fit(&settings, &to)).await?;
+            let (scaler, report) =
+                blocking(move || payments::fit(&settings, &to, count, &meter)).await?;
             let (min, max) = (scaler.data_min(), scaler.data_max());
             let what = format!("amounts from {min} to {max}, in {}", output.display());
             let line = Line {
@@ -89,15 +125,7 @@ pub(super) async fn files(
             };
             (what, line, report)
         }
-    };
-    print_refused(printer, &report);
-    if json {
-        printer.json(&line)?;
-    } else {
-        let (rows, refused) = (grouped(line.rows), grouped(line.refused));
-        printer.line(format_args!("{what}: {rows} rows read, {refused} refused"))?;
-    }
-    Ok(ExitCode::Done)
+    })
 }
 
 /// Says how many rows were refused for which reasons; the first ones were logged one by one.

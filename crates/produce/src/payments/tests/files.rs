@@ -222,14 +222,22 @@ fn a_file_that_changes_meanwhile_is_told() {
 fn cleaned_rows_are_written_as_csv() {
     let folder = Folder::with(BAD_ROWS);
     let output = folder.path("out.csv");
-    let report = clean_file(&folder.settings(), &output).unwrap();
+    let meter = PaymentsMeter::default();
+    let report = clean_file(&folder.settings(), &output, None, &meter).unwrap();
     assert_eq!((report.rows, report.refused_in_all()), (16, 10));
+    let all = BAD_ROWS.len() as u64;
+    assert_eq!(meter.bytes(), (all, all), "what a bar is drawn of");
     assert_eq!(
         folder.read("out.csv"),
         "row,description,amount,amount_raw\n\
          1,good,0.275,1\n11,two lines,0.425,7\n12,good,,\n13,good,,\n14,none,0.45,8\n16,last,0.5,10\n"
     );
-    let same = clean_file(&folder.settings(), &folder.path("in.csv"));
+    let same = clean_file(
+        &folder.settings(),
+        &folder.path("in.csv"),
+        None,
+        &PaymentsMeter::default(),
+    );
     assert!(matches!(same, Err(PaymentsError::OutputIsInput { .. })));
     assert_eq!(
         std::fs::read(folder.path("in.csv")).unwrap(),
@@ -239,9 +247,31 @@ fn cleaned_rows_are_written_as_csv() {
 }
 
 #[test]
+fn so_many_rows_as_were_asked_for_are_cleaned_and_fitted() {
+    let folder = Folder::with("Description,Amount\na,3\n,4\nb,5\nc,600\n");
+    let output = folder.path("out.csv");
+    for (count, chunk_size, rows) in [(3, 1000, 3), (3, 2, 3), (0, 1000, 0), (9, 2, 4)] {
+        let meter = PaymentsMeter::default();
+        let settings = PaymentsSettings {
+            chunk_size: NonZeroUsize::new(chunk_size).unwrap(),
+            ..folder.settings()
+        };
+        let report = clean_file(&settings, &output, Some(count), &meter).unwrap();
+        assert_eq!(report.rows, rows, "{count} by {chunk_size}");
+        let written = folder.read("out.csv").lines().count() as u64 - 1;
+        assert_eq!(written, rows - report.refused_in_all());
+    }
+    let meter = PaymentsMeter::default();
+    let fitted = fit(&folder.settings(), &folder.path("s.json"), Some(3), &meter);
+    assert_eq!(fitted.unwrap().0.data_max(), 5.0);
+}
+
+#[test]
 fn a_scaler_is_fitted_to_the_rows_that_are_payments() {
     let folder = Folder::with("Description,Amount\na1,3\n,-900\nb1,-2.5\nc1,inf\nd1,\ne1,40\n");
-    let (scaler, report) = fit(&folder.settings(), &folder.path("fitted.json")).unwrap();
+    let fitted = folder.path("fitted.json");
+    let new = PaymentsMeter::default;
+    let (scaler, report) = fit(&folder.settings(), &fitted, None, &new()).unwrap();
     assert_eq!((scaler.data_min(), scaler.data_max()), (-2.5, 40.0));
     assert_eq!((report.rows, report.refused_in_all()), (6, 2));
     assert_eq!(
@@ -250,7 +280,7 @@ fn a_scaler_is_fitted_to_the_rows_that_are_payments() {
     );
     assert_eq!(Scaler::load(&folder.path("fitted.json")).unwrap(), scaler);
     folder.write("in.csv", "Description,Amount\na1,\n");
-    let nothing = fit(&folder.settings(), &folder.path("fitted.json"));
+    let nothing = fit(&folder.settings(), &fitted, None, &new());
     assert!(matches!(nothing, Err(PaymentsError::NothingToFit { .. })));
 }
 
@@ -267,6 +297,12 @@ fn the_sample_has_its_scaler_and_some_bad_rows() {
     assert!(events.iter().all(|event| event["out_of_range"] == false));
     let folder = Folder::new();
     let settings = PaymentsSettings::new(&input, &scaler);
-    let (fitted, _) = fit(&settings, &folder.path("fitted.json")).unwrap();
+    let (fitted, _) = fit(
+        &settings,
+        &folder.path("fitted.json"),
+        None,
+        &PaymentsMeter::default(),
+    )
+    .unwrap();
     assert_eq!(fitted, Scaler::load(&scaler).unwrap());
 }
