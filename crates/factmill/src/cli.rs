@@ -201,7 +201,7 @@ pub(crate) struct ProduceArgs {
     /// that is simulated is then spread evenly over the month
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
-    /// Events a second, or `max`
+    /// Events a second, or `max`; the two services of ecommerce share it
     #[arg(long, value_name = "RATE")]
     pub(crate) rate: Option<Rate>,
     /// Make the same events as the run that printed this seed, from the first one on

@@ -13,6 +13,17 @@ pub enum Rate {
     Max,
 }
 
+impl Rate {
+    /// The pace of each of two that keep this one together.
+    #[must_use]
+    pub fn halved(self) -> Self {
+        match self {
+            Self::PerSecond(rate) => Self::PerSecond(rate / 2.0),
+            Self::Max => Self::Max,
+        }
+    }
+}
+
 /// A rate that is neither a number above 0 nor `max`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("rate `{0}` is neither a number of events a second above 0 nor `max`")]

@@ -3,15 +3,12 @@
 mod bar;
 mod payments;
 
-use std::time::Duration;
-
 use factmill_core::error::ExitCode;
 use factmill_produce::ecommerce::Ask as ShopAsk;
 use factmill_produce::http::ApiKey;
 use factmill_produce::{ProduceConfig, Progress, Report, produce};
 use factmill_project::Job;
 use factmill_project::job::Producer;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use self::bar::Bar;
@@ -156,7 +153,12 @@ impl Sending<'_> {
         cors: &[String],
         ask: &Ask,
     ) -> anyhow::Result<Report> {
-        let settings = producers::shop_settings(self.topic, cors, ask);
+        // The clients ask for the pace, half of it each.
+        let settings = Ask {
+            rate: None,
+            ..ask.clone()
+        };
+        let settings = producers::shop_settings(self.topic, cors, &settings);
         let shop = Shop::bind(settings, third_party, [None, None]).await?;
         let seed = shop.seed();
         self.announce(&format!(
@@ -167,19 +169,20 @@ impl Sending<'_> {
         ));
         let ask = ShopAsk {
             count: self.arguments.count,
+            rate: ask.rate,
             ..ShopAsk::default()
         };
-        let bar = bar(&self.workspace.printer, self.arguments.count);
-        let shown = bar.clone();
+        let bar = Bar::of_events(&self.workspace.printer, self.arguments.count);
+        let (shown, asks) = (bar.clone(), [ask]);
         let produced = shop.produce(
             self.kafka.pairs().collect(),
-            ask,
+            &asks,
             self.shutdown.token(),
-            move |progress| show(&shown, progress),
+            move |progress| shown.show(progress),
         );
         let produced = produced.await;
-        bar.finish_and_clear();
-        let (report, _) = produced?;
+        bar.finish();
+        let report = produced?;
         self.print(Some(seed), &report)?;
         Ok(report)
     }
@@ -221,33 +224,6 @@ pub(super) async fn brokers(workspace: &Workspace) -> anyhow::Result<Kafka> {
              or choose a profile with brokers",
         )
     })?)
-}
-
-fn bar(printer: &Printer, count: Option<u64>) -> ProgressBar {
-    let (bar, template) = match count {
-        Some(count) => (
-            ProgressBar::new(count),
-            "{bar:30} {human_pos}/{human_len} events  {msg}  {eta} left",
-        ),
-        None => (
-            ProgressBar::new_spinner(),
-            "{spinner} {human_pos} events  {msg}  {elapsed}",
-        ),
-    };
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    let bar = printer.live().add(bar);
-    bar.enable_steady_tick(Duration::from_millis(250));
-    bar
-}
-
-fn show(bar: &ProgressBar, progress: &Progress) {
-    bar.set_position(progress.acknowledged);
-    bar.set_message(format!(
-        "{}/s",
-        grouped(rate(progress.acknowledged, progress.elapsed.as_secs_f64()))
-    ));
 }
 
 fn rate(events: u64, seconds: f64) -> u64 {

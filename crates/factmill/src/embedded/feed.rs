@@ -17,7 +17,7 @@ use factmill_produce::banking::BankingSettings;
 use factmill_produce::ecommerce::Ask as ShopAsk;
 use factmill_produce::{ProduceConfig, Rate, UnreadLimit, produce};
 use factmill_project::Job;
-use factmill_project::job::Producer;
+use factmill_project::job::{Origin, Producer, StripeMode};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::broker::PARTITIONS;
@@ -41,6 +41,10 @@ const FIRST_DOCUMENTS: u64 = 500;
 
 /// The variable that says where rates of exchange are read; without it they are simulated too.
 const FOREX_URL: &str = "FOREX_URL";
+
+/// Where the shipped job reads them without it: a simulated Stripe answers for this address alone.
+const SHIPPED_RATES: &str =
+    "https://cdn.jsdelivr.net/npm/@fawazahmed0/currency-api@{date}/v1/currencies/gbp.min.json";
 
 /// Unread bytes of a partition at which the producer waits: the broker drops beyond 5 MB, and a
 /// batch may still be under way.
@@ -67,7 +71,12 @@ enum Events {
         first_part: Option<u64>,
     },
     /// Services that send by themselves.
-    Shop { shop: Shop, client: Client },
+    Shop {
+        shop: Shop,
+        client: Client,
+        /// The pace of both together after the first part, where one was asked for.
+        rate: Option<Rate>,
+    },
 }
 
 type Client = Vec<(String, String)>;
@@ -105,23 +114,23 @@ impl Feed {
         let topic = producers::topic(job)?;
         let client = vec![("bootstrap.servers".to_owned(), place.brokers.to_owned())];
         if let Producer::Ecommerce { third_party, cors } = producer {
-            let asked = Ask {
-                rate: place.rate,
-                ..Ask::new()
-            };
-            let mut settings = producers::shop_settings(topic, cors, &asked);
+            let mut settings = producers::shop_settings(topic, cors, &Ask::new());
             settings.partitions = PARTITIONS;
             let shop = Shop::bind(settings, third_party.as_deref(), [None, None]).await?;
             return Ok(Some(Self {
                 about: format!(
-                    "http://{}/docs and http://{}/docs, which asks {}",
+                    "http://{}/docs and http://{}/docs, which asks {}; {FIRST_DOCUMENTS} documents at once",
                     shop.generator,
                     shop.third_party,
                     shop.asks()
                 ),
                 unread: None,
                 simulated: Simulated::default(),
-                events: Events::Shop { shop, client },
+                events: Events::Shop {
+                    shop,
+                    client,
+                    rate: place.rate,
+                },
             }));
         }
         let committed: u64 = skip.values().sum();
@@ -202,13 +211,9 @@ impl Feed {
                 config.count = first_part;
                 send(opened, config, cancel).await
             }
-            Events::Shop { shop, client } => {
-                let ask = ShopAsk {
-                    rate: Some(Rate::Max),
-                    count: Some(FIRST_DOCUMENTS),
-                    ..ShopAsk::default()
-                };
-                shop.produce(client, ask, cancel, |_| {}).await?;
+            Events::Shop { shop, client, .. } => {
+                shop.produce(client, &[first_documents()], cancel, |_| {})
+                    .await?;
                 Ok(None)
             }
         }
@@ -221,12 +226,30 @@ impl Feed {
     pub(crate) async fn keep_sending(self, cancel: &CancellationToken) -> Result<(), Failure> {
         match self.events {
             Events::Source { opened, config, .. } => send(opened, config, cancel).await.map(drop),
-            Events::Shop { shop, client } => {
-                let ask = ShopAsk::default();
-                shop.produce(client, ask, cancel, |_| {}).await.map(drop)
+            Events::Shop { shop, client, rate } => {
+                let then = ShopAsk {
+                    rate,
+                    ..ShopAsk::default()
+                };
+                let asks = [first_documents(), then];
+                shop.produce(client, &asks, cancel, |_| {}).await.map(drop)
             }
         }
     }
+}
+
+/// The first part of the shop's documents.
+fn first_documents() -> ShopAsk {
+    ShopAsk {
+        rate: Some(Rate::Max),
+        count: Some(FIRST_DOCUMENTS),
+        ..ShopAsk::default()
+    }
+}
+
+/// Whether rates are read where the shipped job reads them unless told otherwise.
+fn is_shipped(origin: &Origin) -> bool {
+    matches!(origin, Origin::Http(origin) if origin.url == SHIPPED_RATES)
 }
 
 async fn send(

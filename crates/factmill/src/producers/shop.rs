@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use factmill_produce::ecommerce::{
-    self, Ask, EcommerceSettings, Followed, Follower, GENERATOR_PORT, Listeners, THIRD_PARTY_PORT,
+    self, Ask, EcommerceSettings, FollowError, Follower, GENERATOR_PORT, Listeners,
+    THIRD_PARTY_PORT,
 };
 use factmill_produce::http::Address;
 use factmill_produce::{Progress, Rate, Report};
@@ -113,42 +114,60 @@ impl Shop {
         served.map_err(Failure::classified)
     }
 
-    /// Runs the services with a client of each until both have shown what `ask` wants, or `cancel`.
+    /// Runs the services with a client of each until both have shown what `asks` want, one after the
+    /// other, or `cancel`. The clients share each of them: half of its documents, half of its pace.
     ///
     /// # Errors
     /// As [`Shop::serve`], and when a response is refused.
     pub(crate) async fn produce(
         self,
         client: Vec<(String, String)>,
-        ask: Ask,
+        asks: &[Ask],
         cancel: &CancellationToken,
         progress: impl FnMut(&Progress),
-    ) -> Result<(Report, [Followed; 2]), Failure> {
+    ) -> Result<Report, Failure> {
         let follower = Follower::new().map_err(Failure::classified)?;
         let urls = [
             format!("http://{}/real_time_response", self.generator),
             format!("http://{}/transactions", self.third_party),
         ];
-        let halves = halves(ask);
         let ended = cancel.child_token();
         let serving = self.serve(client, &ended, progress);
         let following = async {
-            let open = |at: usize| follower.follow(&urls[at], halves[at], cancel, |_| {});
+            let open = |at: usize| {
+                let asks = asks.iter().map(move |ask| halves(*ask)[at]);
+                follow_each(&follower, &urls[at], asks, cancel)
+            };
             let followed = tokio::try_join!(open(0), open(1));
             ended.cancel();
             followed
         };
         let (served, followed) = tokio::join!(serving, following);
         let report = served?;
-        let followed = followed.map_err(Failure::classified)?;
-        Ok((report, [followed.0, followed.1]))
+        followed.map_err(Failure::classified)?;
+        Ok(report)
     }
 }
 
-/// What each of the two responses shall show: half of the documents, the generator the odd one.
+/// Opens one response after the other.
+async fn follow_each(
+    follower: &Follower,
+    url: &str,
+    asks: impl Iterator<Item = Ask>,
+    cancel: &CancellationToken,
+) -> Result<(), FollowError> {
+    for ask in asks {
+        follower.follow(url, ask, cancel, |_| {}).await?;
+    }
+    Ok(())
+}
+
+/// What each of the two responses shall show: half of the documents, the generator the odd one, at
+/// half of the pace.
 fn halves(ask: Ask) -> [Ask; 2] {
     let half = |more: u64| Ask {
         count: ask.count.map(|count| (count + more) / 2),
+        rate: ask.rate.map(Rate::halved),
         ..ask
     };
     [half(1), half(0)]
@@ -178,10 +197,14 @@ mod tests {
     fn the_two_services_share_the_documents() {
         let ask = Ask {
             count: Some(7),
+            rate: Some(Rate::PerSecond(10.0)),
             ..Ask::default()
         };
         let [generator, third_party] = halves(ask);
         assert_eq!((generator.count, third_party.count), (Some(4), Some(3)));
-        assert_eq!(halves(Ask::default())[0].count, None);
+        for half in [generator, third_party] {
+            assert_eq!(half.rate, Some(Rate::PerSecond(5.0)));
+        }
+        assert_eq!(halves(Ask::default()), [Ask::default(); 2]);
     }
 }
