@@ -194,8 +194,17 @@ impl Workspace {
         &self.profile
     }
 
-    /// Whether the profile's servers are private ones.
-    pub(crate) fn is_embedded(&self) -> bool {
+    /// Whether the profile's servers are private ones, whatever its name.
+    ///
+    /// # Errors
+    /// As [`Workspace::profile`].
+    pub(crate) fn is_embedded(&self) -> Result<bool, Diagnostics> {
+        let profile = self.profile(Needs::default())?;
+        Ok(matches!(profile, Profile::Embedded { .. }))
+    }
+
+    /// Whether the profile is the one that needs no `--profile`.
+    pub(crate) fn is_usual_profile(&self) -> bool {
         self.profile == EMBEDDED
     }
 

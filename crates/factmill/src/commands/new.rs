@@ -179,7 +179,7 @@ async fn check(workspace: &Workspace, job: &str, sample: &Sample) -> anyhow::Res
 }
 
 fn next_steps(printer: &Printer, job: &str, table: &str, sample: &Sample, workspace: &Workspace) {
-    let profile = match workspace.is_embedded() {
+    let profile = match workspace.is_usual_profile() {
         true => String::new(),
         false => format!(" --profile {}", workspace.profile_name()),
     };

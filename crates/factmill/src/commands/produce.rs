@@ -90,8 +90,8 @@ pub(super) async fn run(arguments: &ProduceArgs, context: &Context) -> anyhow::R
 }
 
 /// What the flags ask of a producer.
-fn ask(arguments: &ProduceArgs, job: &Job, workspace: &Workspace) -> Result<Ask, Failure> {
-    let state = match workspace.is_embedded() {
+fn ask(arguments: &ProduceArgs, job: &Job, workspace: &Workspace) -> anyhow::Result<Ask> {
+    let state = match workspace.is_embedded()? {
         // That broker begins empty each time.
         true => None,
         false => Some(workspace.state_file("produce", &job.name)?),

@@ -112,14 +112,15 @@ async fn connections(workspace: &Workspace, needs: Needs) -> anyhow::Result<Conn
     }
 }
 
-fn not_running(workspace: &Workspace, what: &str) -> Failure {
+fn not_running(workspace: &Workspace, what: &str) -> anyhow::Error {
     let message = match workspace.is_embedded() {
-        true => format!(
+        Ok(true) => format!(
             "no {what} runs in the embedded profile; start `factmill stream` of a job that has it, or choose another --profile"
         ),
-        false => format!("the profile has no {what}"),
+        Ok(false) => format!("the profile has no {what}"),
+        Err(wrong) => return wrong.into(),
     };
-    Failure::new(ErrorKind::Unreachable, message)
+    Failure::new(ErrorKind::Unreachable, message).into()
 }
 
 async fn kafka(
@@ -134,7 +135,7 @@ async fn kafka(
     let kafka = connections(workspace, needs).await?.kafka;
     let kafka = kafka.ok_or_else(|| not_running(workspace, "broker"))?;
     let mut config: KafkaConfig = kafka.config();
-    if workspace.is_embedded() {
+    if workspace.is_embedded()? {
         // its topics have no ids
         config.identity = Identity::Given("embedded".to_owned());
     }
