@@ -23,8 +23,12 @@ use tokio::runtime::Handle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::failure::Failure;
+use crate::workspace::Workspace;
 
 pub(crate) use shop::{Shop, bind, settings as shop_settings};
+
+/// The variable that holds the key of Stripe's API.
+const STRIPE_KEY: &str = "STRIPE_API_KEY";
 
 /// The key of the simulated Stripe, which takes any.
 const SIMULATED_KEY: &str = "sk_test_simulated";
@@ -66,6 +70,11 @@ impl Ask {
     }
 }
 
+/// The key of Stripe's API, where it is set.
+pub(crate) fn stripe_key(workspace: &Workspace) -> Option<ApiKey> {
+    workspace.variable(STRIPE_KEY).map(ApiKey::new)
+}
+
 /// Events that can be sent.
 pub(crate) struct Opened {
     pub(crate) source: Box<dyn EventSource>,
@@ -74,7 +83,9 @@ pub(crate) struct Opened {
     pub(crate) rate: Rate,
     /// The seed that they come from, where there is one.
     pub(crate) seed: Option<u64>,
-    /// What they are and where they come from, for a person.
+    /// What the events and their order follow from; `None` where another run has others.
+    pub(crate) sequence: Option<String>,
+    /// What they are and where they come from, for a person; no secret is in it.
     pub(crate) about: String,
     /// What becomes of the rows of a file.
     pub(crate) meter: Option<PaymentsMeter>,
@@ -145,11 +156,17 @@ fn banking(ask: &Ask) -> Result<Opened, Failure> {
         source: Box::new(Arc::new(events).starting_at(0)),
         rate: ask.rate.unwrap_or(USUAL),
         seed: Some(seed),
+        sequence: Some(of_seed(seed)),
         about: format!("seed {seed}"),
         meter: None,
         answers: Vec::new(),
         simulator: None,
     })
+}
+
+/// The name of a sequence that a seed makes.
+fn of_seed(seed: u64) -> String {
+    format!("seed {seed}")
 }
 
 async fn payments(mut settings: PaymentsSettings, ask: &Ask) -> Result<Opened, Failure> {
@@ -167,6 +184,7 @@ async fn payments(mut settings: PaymentsSettings, ask: &Ask) -> Result<Opened, F
     Ok(Opened {
         rate: ask.rate.unwrap_or(Rate::Max),
         seed: (ask.bad_percent > 0.0).then_some(seed),
+        sequence: Some(source.sequence().to_owned()),
         about,
         meter: Some(source.meter()),
         answers: Vec::new(),
@@ -236,6 +254,8 @@ async fn stripe(url: Option<&str>, mode: StripeMode, ask: Ask) -> Result<Opened,
     Ok(Opened {
         rate: Rate::Max,
         seed: Some(source.seed()),
+        // Charges are of the present.
+        sequence: None,
         about: format!("{about}, seed {}", source.seed()),
         meter: None,
         answers,
@@ -287,6 +307,7 @@ async fn retail(url: Option<&str>, ask: Ask) -> Result<Opened, Failure> {
             (false, _) => Rate::Max,
         },
         seed: Some(seed),
+        sequence: simulated.then(|| of_seed(seed)),
         about,
         meter: None,
         answers: Vec::new(),
@@ -327,5 +348,78 @@ pub(crate) async fn blocking<T: Send + 'static, E: Classified>(
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done.map_err(|error| Failure::boxed(boxed(error))),
         Err(join) => std::panic::resume_unwind(join.into_panic()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use factmill_produce::ecommerce::EcommerceSettings;
+
+    use super::*;
+
+    /// An address with everything in it that nobody else may read.
+    const SECRET: &str = "http://me:hunter2@127.0.0.1:1/api?key=hunter2";
+    const SHOWN: &str = "http://127.0.0.1:1/api";
+
+    async fn opened(producer: Producer, ask: Ask) -> Opened {
+        open(&producer, Path::new("."), ask).await.unwrap()
+    }
+
+    fn stripe_at(url: Option<&str>, mode: StripeMode) -> Producer {
+        Producer::Stripe {
+            url: url.map(str::to_owned),
+            mode,
+        }
+    }
+
+    fn with_key() -> Ask {
+        Ask {
+            stripe_key: Some(ApiKey::new("sk_test_1")),
+            ..Ask::new()
+        }
+    }
+
+    #[tokio::test]
+    async fn no_announcement_holds_a_login_or_a_query() {
+        let retail = Producer::Retail {
+            url: Some(SECRET.to_owned()),
+        };
+        let retail = opened(retail, Ask::new()).await;
+        assert_eq!(retail.about, SHOWN);
+        let stripe = opened(stripe_at(Some(SECRET), StripeMode::Create), with_key()).await;
+        assert!(stripe.about.starts_with(SHOWN), "{}", stripe.about);
+        let shop = Shop::bind(EcommerceSettings::new("t"), Some(SECRET), [None, None]).await;
+        assert_eq!(shop.unwrap().asks(), SHOWN);
+    }
+
+    #[tokio::test]
+    async fn only_what_a_seed_makes_is_a_sequence_that_comes_again() {
+        let seeded = || Ask {
+            seed: Some(7),
+            ..Ask::new()
+        };
+        let retail = |url: Option<&str>| Producer::Retail {
+            url: url.map(str::to_owned),
+        };
+        for producer in [Producer::Banking, retail(None)] {
+            let sequence = opened(producer, seeded()).await.sequence;
+            assert_eq!(sequence.as_deref(), Some("seed 7"));
+        }
+        assert_eq!(opened(retail(Some(SECRET)), seeded()).await.sequence, None);
+        let simulated = stripe_at(None, StripeMode::Create);
+        assert_eq!(opened(simulated, seeded()).await.sequence, None);
+    }
+
+    #[tokio::test]
+    async fn charges_are_listed_with_a_key_alone() {
+        let listed = stripe_at(Some(SECRET), StripeMode::List);
+        assert!(opened(listed, with_key()).await.answers.is_empty());
+        for url in [None, Some(SECRET)] {
+            let listed = stripe_at(url, StripeMode::List);
+            let refused = open(&listed, Path::new("."), Ask::new()).await;
+            let refused = refused.map(|opened| opened.about).unwrap_err();
+            assert!(refused.to_string().contains("set STRIPE_API_KEY"));
+        }
     }
 }

@@ -5,8 +5,7 @@ mod payments;
 
 use factmill_core::error::ExitCode;
 use factmill_produce::ecommerce::Ask as ShopAsk;
-use factmill_produce::http::ApiKey;
-use factmill_produce::{ProduceConfig, Progress, Report, produce};
+use factmill_produce::{ProduceConfig, Report, produce};
 use factmill_project::Job;
 use factmill_project::job::Producer;
 use serde::Serialize;
@@ -16,7 +15,7 @@ use super::refuse;
 use crate::cli::ProduceArgs;
 use crate::config::{Kafka, Needs, Profile};
 use crate::context::Context;
-use crate::embedded::running_broker;
+use crate::embedded::{self, running_broker};
 use crate::failure::Failure;
 use crate::printer::{Printer, grouped};
 use crate::producers::{self, Ask, Shop};
@@ -67,6 +66,7 @@ pub(super) async fn run(arguments: &ProduceArgs, context: &Context) -> anyhow::R
         }
     };
     let kafka = brokers(&workspace).await?;
+    forget_sequence(producer, job, &workspace)?;
     let shutdown = Shutdown::listen(&workspace.printer)?;
     let sending = Sending {
         job,
@@ -102,10 +102,22 @@ fn ask(arguments: &ProduceArgs, job: &Job, workspace: &Workspace) -> anyhow::Res
         rate: arguments.rate,
         bad_percent: arguments.bad.unwrap_or(0.0),
         state,
-        stripe_key: workspace.variable(STRIPE_KEY).map(ApiKey::new),
+        stripe_key: producers::stripe_key(workspace),
         live: arguments.live,
         payments: None,
     })
+}
+
+/// Lets the producer inside an embedded stream send its file from the first row on at its next start:
+/// with the rows of this run in the topic, the number of records does not tell any more which of its
+/// own are there. They count once.
+fn forget_sequence(producer: &Producer, job: &Job, workspace: &Workspace) -> anyhow::Result<()> {
+    if let (Producer::Payments { .. }, Profile::Embedded { directory, .. }) =
+        (producer, workspace.profile(Needs::default())?)
+    {
+        embedded::forget(&directory, &workspace.reader(&job.name))?;
+    }
+    Ok(())
 }
 
 /// One run of a producer.

@@ -1,11 +1,11 @@
 //! The producer inside the embedded profile: a first part at full speed, then a steady trickle,
 //! going on after a restart exactly where the committed data ends.
 //!
-//! The sequence of events and their partitions depend on the seed alone, and every start begins a
-//! new broker with empty partitions. So what is committed of a partition, over all earlier brokers,
-//! is how many of its events are left out at the next start.
+//! A simulated sequence of events and their partitions depend on the seed alone, a file's on its
+//! content, and every start begins a new broker with empty partitions. So what is committed of a
+//! partition since the sequence began, over all earlier brokers, is how many of its events are left
+//! out at the next start. Events of a live service come once, and none of them is left out.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use factmill_project::job::{Origin, Producer, StripeMode};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::broker::PARTITIONS;
+use super::sequence::{self, Counts};
 use crate::failure::Failure;
 use crate::printer::grouped;
 use crate::producers::{self, Ask, Opened, Shop};
@@ -39,7 +40,7 @@ const FIRST_MESSAGES: u64 = 40;
 const MESSAGES_RATE: Rate = Rate::PerSecond(1.0 / 3.0);
 const FIRST_DOCUMENTS: u64 = 500;
 
-/// The variable that says where rates of exchange are read; without it they are simulated too.
+/// The variable that says where rates of exchange are read.
 const FOREX_URL: &str = "FOREX_URL";
 
 /// Where the shipped job reads them without it: a simulated Stripe answers for this address alone.
@@ -107,7 +108,7 @@ impl Feed {
         reader: &Reader,
         place: &Place<'_>,
     ) -> anyhow::Result<Option<Self>> {
-        let skip = committed(job, reader, place).await?;
+        let committed = committed(job, reader, place).await?;
         let Some(producer) = &job.producer else {
             return Ok(None);
         };
@@ -133,42 +134,62 @@ impl Feed {
                 },
             }));
         }
-        let committed: u64 = skip.values().sum();
         let mut ask = Ask::new();
         let mut config = ProduceConfig::new(client, topic);
         config.partitions = PARTITIONS;
-        let (first_part, about) = match producer {
-            Producer::Payments { .. } => {
-                config.skip = skip;
-                (None, "its rows once".to_owned())
+        match producer {
+            Producer::Payments { .. } => {}
+            Producer::Stripe { mode, .. } => {
+                ask.stripe_key = producers::stripe_key(place.workspace);
+                // The sender paces what is made; a list is asked again every few seconds.
+                ask.rate = (*mode == StripeMode::Create).then_some(Rate::Max);
             }
-            Producer::Stripe { .. } => {
-                // Charges are of the present, so each start makes others. The sender paces.
-                ask.rate = Some(Rate::Max);
-                let about = format!("{FIRST_MESSAGES} messages at once");
-                (Some(FIRST_MESSAGES), about)
-            }
+            // The service decides, unless it is asked for something.
+            Producer::Retail { url: Some(_) } => ask.rate = place.rate,
             _ => {
                 ask.seed = Some(seed(place.folder)?);
                 ask.count = Some(FIRST_PART);
                 ask.rate = Some(place.rate.unwrap_or(USUAL_RATE));
-                config.skip = skip;
-                let about = format!(
+            }
+        }
+        let opened = producers::open(producer, &place.workspace.directory, ask).await?;
+        let sequence = opened.sequence.as_deref();
+        config.skip = sequence::left_out(place.folder, reader, sequence, &committed)?;
+        let left_out: u64 = config.skip.values().sum();
+        let (first_part, about) = match producer {
+            Producer::Payments { .. } => (
+                None,
+                format!("its rows once, {} committed before", grouped(left_out)),
+            ),
+            Producer::Stripe { .. } => (
+                Some(FIRST_MESSAGES),
+                format!("{FIRST_MESSAGES} messages at once"),
+            ),
+            _ if sequence.is_none() => (Some(FIRST_PART), "events as they come".to_owned()),
+            _ => (
+                Some(left_out + FIRST_PART),
+                format!(
                     "{} events at once, then {} a second, {} committed before",
                     grouped(FIRST_PART),
                     place.rate.unwrap_or(USUAL_RATE),
-                    grouped(committed)
-                );
-                (Some(committed + FIRST_PART), about)
-            }
+                    grouped(left_out)
+                ),
+            ),
         };
-        let opened = producers::open(producer, &place.workspace.directory, ask).await?;
-        let simulated = match place.workspace.variable(FOREX_URL) {
-            Some(_) => Simulated::default(),
-            None => Simulated(opened.answers.clone()),
-        };
+        let has_rates = place.workspace.variable(FOREX_URL).is_some();
+        let answers = opened.answers.iter().filter(|(table, _)| {
+            let read_at = job
+                .sources
+                .iter()
+                .find(|read| read.source.table() == *table);
+            !has_rates && read_at.is_some_and(|read| is_shipped(&read.origin))
+        });
+        let simulated = Simulated(answers.cloned().collect());
         config.rate = match producer {
-            Producer::Stripe { .. } => place.rate.unwrap_or(MESSAGES_RATE),
+            Producer::Stripe {
+                mode: StripeMode::Create,
+                ..
+            } => place.rate.unwrap_or(MESSAGES_RATE),
             _ => opened.rate,
         };
         config.burst = first_part.unwrap_or(0);
@@ -265,12 +286,8 @@ async fn send(
 
 /// By partition, how many events of the sequence are committed, over all lives of the broker, which
 /// are closed but for the one that begins.
-async fn committed(
-    job: &Job,
-    reader: &Reader,
-    place: &Place<'_>,
-) -> anyhow::Result<HashMap<i32, u64>> {
-    let mut committed = HashMap::new();
+async fn committed(job: &Job, reader: &Reader, place: &Place<'_>) -> anyhow::Result<Counts> {
+    let mut committed = Counts::new();
     let of_kafka = job
         .sources
         .iter()
@@ -316,7 +333,35 @@ fn seed(folder: &Path) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use factmill_project::{LoadOptions, Project};
+
     use super::*;
+
+    #[test]
+    fn the_rates_that_are_simulated_are_those_of_the_shipped_job() {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let rates = |environment: &[(&str, &str)]| {
+            let environment = environment.iter();
+            let options = LoadOptions {
+                environment: environment
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                    .collect(),
+                ..LoadOptions::default()
+            };
+            let project = Project::load(&project, &options).unwrap();
+            let sources = project.job("stripe").unwrap().sources.clone();
+            let mut sources = sources.into_iter();
+            sources
+                .find(|read| read.source.table() == "forex_rates")
+                .unwrap()
+                .origin
+        };
+        assert!(is_shipped(&rates(&[])));
+        assert!(!is_shipped(&rates(&[(
+            FOREX_URL,
+            "https://example.com/{date}"
+        )])));
+    }
 
     #[test]
     fn a_folder_keeps_its_seed() {

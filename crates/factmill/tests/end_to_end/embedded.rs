@@ -368,3 +368,45 @@ async fn once_ends_by_itself_and_a_killed_run_leaves_nothing_in_the_way() -> Res
     drop(client);
     interrupt(project, again)
 }
+
+/// Runs payments over a file to its end; how many rows were read of the topic.
+fn payments(project: &Path, settings: &[&str]) -> Result<i64> {
+    let arguments = ["stream", "payments", "--once", "--json"];
+    let summary = succeeded(factmill(project, &[&arguments, settings].concat()))?;
+    let line: Value = serde_json::from_str(&summary)?;
+    line["rows_in"].as_i64().context("a count")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_row_of_an_own_file_is_left_out_for_those_of_the_sample() -> Result<()> {
+    const OWN: i64 = 200;
+    let _turn = turn().await;
+    let project = project::shipped()?;
+    let project = project.path();
+    let facts = || -> Result<i64> {
+        let query = "select count(*) as facts from payments.fct_payments";
+        let answer = succeeded(factmill(project, &["sql", "--format", "json", query]))?;
+        let answer: Value = serde_json::from_str(&answer)?;
+        answer[0]["facts"].as_i64().context("a count")
+    };
+    let sample = payments(project, &[])?;
+    ensure!(
+        sample > OWN && facts()? == sample,
+        "{sample} rows of the sample"
+    );
+    ensure!(payments(project, &[])? == 0, "its rows are sent once");
+    let rows: String = (0..OWN).map(|row| format!("own row,{row}\n")).collect();
+    fs::write(
+        project.join("own.csv"),
+        format!("Description,Amount\n{rows}"),
+    )?;
+    let own = ["--set", "producer.input=own.csv"];
+    for (sent, all) in [(OWN, sample + OWN), (0, sample + OWN)] {
+        let read = payments(project, &own)?;
+        ensure!(
+            (read, facts()?) == (sent, all),
+            "{read} of {sent} rows were sent"
+        );
+    }
+    Ok(())
+}

@@ -74,6 +74,7 @@ impl PaymentsSettings {
 pub struct PaymentsSource {
     input: PathBuf,
     hash: String,
+    sequence: String,
     after: u64,
     meter: PaymentsMeter,
     state: Option<State>,
@@ -102,6 +103,7 @@ impl PaymentsSource {
         let place = state.as_ref().and_then(|state| state.place(&hash));
         let place = place.filter(|_| !settings.again).cloned();
         let (after, is_finished) = place.map_or((0, false), |place| (place.row, place.finished));
+        let sequence = format!("{hash} {}..{}", scaler.data_min(), scaler.data_max());
         let writer = Writer {
             scaler,
             faults,
@@ -113,6 +115,7 @@ impl PaymentsSource {
         Ok(Self {
             input: settings.input,
             hash,
+            sequence,
             after,
             meter: PaymentsMeter::new(bytes),
             state,
@@ -137,6 +140,11 @@ impl PaymentsSource {
     /// SHA-256 of the file's content.
     pub fn content_hash(&self) -> &str {
         &self.hash
+    }
+
+    /// What the sequence of events follows from: the file and the scaler, by their content.
+    pub fn sequence(&self) -> &str {
+        &self.sequence
     }
 
     /// The last row that an earlier run has sent; 0 where this one begins with the first row.
