@@ -9,9 +9,6 @@ default:
 
 # Run a job's stream until Ctrl-C; without a job a terminal is asked, elsewhere it is banking: just run-stream retail
 run-stream *args:
-    #!/usr/bin/env bash
-    set -euo pipefail
-    if [ $# -eq 0 ] && ! { [ -t 0 ] && [ -t 2 ]; }; then set -- banking; fi
     cargo run --release --quiet -- stream "$@"
 
 # Build the models of all jobs over the whole history as a batch: just run-models --select fct_transactions

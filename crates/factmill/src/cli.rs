@@ -157,7 +157,7 @@ Examples:
   factmill stream banking --for 30s --set raw_store.enabled=false
   factmill stream banking --listen 0.0.0.0:9464 metrics for others than this machine")]
 pub(crate) struct StreamArgs {
-    /// The jobs; without one a terminal is asked, and a project of one job runs that
+    /// The jobs; without one a terminal is asked, elsewhere it is banking, and a project of one job runs that
     #[arg(value_name = "JOB")]
     pub(crate) jobs: Vec<String>,
     /// Every job of the project

@@ -15,6 +15,18 @@ use crate::embedded::{Access, EmbeddedError};
 use crate::failure::{Failure, chain};
 use crate::printer::{BOLD, Printer};
 
+/// What runs where no job is named and there are several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unnamed {
+    /// Every job.
+    All,
+    /// What a person chooses.
+    Ask,
+    /// The same, to whom this job is proposed; where nobody can be asked it runs. A project without
+    /// it is as with [`Unnamed::Ask`].
+    Usual(&'static str),
+}
+
 /// A project's folder and what surrounds it.
 #[derive(Debug)]
 pub(crate) struct Workspace {
@@ -84,15 +96,14 @@ impl Workspace {
         self.environment.all()
     }
 
-    /// The project and the names of its jobs to run: those named, every one, the only one, or the one
-    /// that a person chooses. Keys of these jobs are overridden.
+    /// The project and the names of its jobs to run: those named, the only one, or what `unnamed` says. Keys of these jobs are overridden.
     ///
     /// # Errors
     /// When there is none to choose from, nobody to ask, or the project cannot be read.
     pub(crate) fn choose_jobs(
         &self,
         named: &[String],
-        all: bool,
+        unnamed: Unnamed,
         settings: &[Setting],
     ) -> anyhow::Result<(Project, Vec<String>)> {
         if !named.is_empty() {
@@ -105,7 +116,7 @@ impl Workspace {
             return Ok((self.project_with(&once, settings)?, once));
         }
         let project = Project::load(&self.directory, &self.load_options(Vec::new()))?;
-        let chosen = self.choose_unnamed(&project, all)?;
+        let chosen = self.choose_unnamed(&project, unnamed)?;
         if settings.is_empty() {
             self.show_warnings(&project);
             return Ok((project, chosen));
@@ -114,33 +125,43 @@ impl Workspace {
         Ok((self.project_with(&chosen, settings)?, chosen))
     }
 
-    fn choose_unnamed(&self, project: &Project, all: bool) -> anyhow::Result<Vec<String>> {
-        if all && !project.jobs.is_empty() {
+    fn choose_unnamed(&self, project: &Project, unnamed: Unnamed) -> anyhow::Result<Vec<String>> {
+        if unnamed == Unnamed::All && !project.jobs.is_empty() {
             return Ok(project.jobs.iter().map(|job| job.name.clone()).collect());
         }
+        let usual = usual_job(project, unnamed);
         match choose_job(project, None) {
             Ok(job) => Ok(vec![job.name.clone()]),
             Err(_) if self.printer.can_ask() && !project.jobs.is_empty() => {
-                Ok(vec![self.ask_for_job(project)?])
+                let proposed = usual.unwrap_or(&project.jobs[0]);
+                Ok(vec![self.ask_for_job(project, &proposed.name)?])
             }
-            Err(wrong) => Err(wrong.into()),
+            Err(wrong) => match usual {
+                Some(job) => {
+                    tracing::info!(
+                        job = job.name,
+                        "no job was named, and this one is the usual"
+                    );
+                    Ok(vec![job.name.clone()])
+                }
+                None => Err(wrong.into()),
+            },
         }
     }
 
-    /// Lets a person choose; Enter takes the first.
-    fn ask_for_job(&self, project: &Project) -> anyhow::Result<String> {
+    /// Lets a person choose; Enter takes what is proposed.
+    fn ask_for_job(&self, project: &Project, proposed: &str) -> anyhow::Result<String> {
         for (index, job) in project.jobs.iter().enumerate() {
             let about = job.description.as_deref().unwrap_or_default();
             let line = format!("  {} {BOLD}{:<16}{BOLD:#} {about}", index + 1, job.name);
             self.printer.note(line);
         }
-        let first = &project.jobs[0].name;
         loop {
             let answer = self
                 .printer
-                .ask(&format!("Which job? A name or a number [{first}] "))?;
+                .ask(&format!("Which job? A name or a number [{proposed}] "))?;
             let answer = match answer.trim() {
-                "" => first.as_str(),
+                "" => proposed,
                 answer => answer,
             };
             let by_number = answer.parse::<usize>().ok();
@@ -302,6 +323,14 @@ pub(crate) fn embedded_failure(error: EmbeddedError) -> Failure {
         _ => ErrorKind::Unreachable,
     };
     Failure::new(kind, chain(&error))
+}
+
+/// The usual job, where the project has it.
+fn usual_job(project: &Project, unnamed: Unnamed) -> Option<&Job> {
+    let Unnamed::Usual(usual) = unnamed else {
+        return None;
+    };
+    project.jobs.iter().find(|job| job.name == usual)
 }
 
 /// The job of that name, or the only one there is.

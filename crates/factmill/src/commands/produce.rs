@@ -20,10 +20,7 @@ use crate::failure::Failure;
 use crate::printer::{Printer, grouped};
 use crate::producers::{self, Ask, Shop};
 use crate::shutdown::Shutdown;
-use crate::workspace::{Workspace, embedded_failure};
-
-/// The variable that holds the key of Stripe's API.
-const STRIPE_KEY: &str = "STRIPE_API_KEY";
+use crate::workspace::{Unnamed, Workspace, embedded_failure};
 
 /// Runs it.
 ///
@@ -32,7 +29,7 @@ const STRIPE_KEY: &str = "STRIPE_API_KEY";
 pub(super) async fn run(arguments: &ProduceArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::open(context)?;
     let named: Vec<String> = arguments.job.iter().cloned().collect();
-    let (project, chosen) = workspace.choose_jobs(&named, false, &arguments.settings)?;
+    let (project, chosen) = workspace.choose_jobs(&named, Unnamed::Ask, &arguments.settings)?;
     let job = project.job(&chosen[0])?;
     let producer = job.producer.as_ref().ok_or_else(|| {
         Failure::usage(format!(

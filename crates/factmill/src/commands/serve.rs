@@ -22,7 +22,7 @@ use crate::printer::Printer;
 use crate::producers::{self, Ask, Shop};
 use crate::shutdown::Shutdown;
 use crate::web::{self, PAGE_PORT, Page};
-use crate::workspace::Workspace;
+use crate::workspace::{Unnamed, Workspace};
 
 /// The port of the simulated Stripe, the one that Stripe's own mock server takes.
 const STRIPE_PORT: u16 = 12_111;
@@ -36,7 +36,7 @@ const RETAIL_PORT: u16 = 8_002;
 pub(super) async fn run(arguments: &ServeArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::open(context)?;
     let named: Vec<String> = arguments.job.iter().cloned().collect();
-    let (project, chosen) = workspace.choose_jobs(&named, false, &arguments.settings)?;
+    let (project, chosen) = workspace.choose_jobs(&named, Unnamed::Ask, &arguments.settings)?;
     let job = project.job(&chosen[0])?;
     let shutdown = Shutdown::listen(&workspace.printer)?;
     let stop = shutdown.token();

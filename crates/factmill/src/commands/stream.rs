@@ -24,7 +24,10 @@ use crate::printer::{Printer, grouped};
 use crate::shutdown::Shutdown;
 use crate::stream::{self, OpenError, Shared, Simulated, StreamOptions, Summary};
 use crate::watch::Watch;
-use crate::workspace::Workspace;
+use crate::workspace::{Unnamed, Workspace};
+
+/// The job that runs where none is named and nobody can be asked, and that a terminal proposes.
+const USUAL_JOB: &str = "banking";
 
 /// How long epochs in flight may take to be committed once the run was asked to end. With the end of
 /// private servers behind it, all stays within five seconds.
@@ -40,8 +43,11 @@ const TICK: Duration = Duration::from_millis(250);
 /// job stop.
 pub(super) async fn run(arguments: &StreamArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::open(context)?;
-    let (project, names) =
-        workspace.choose_jobs(&arguments.jobs, arguments.all, &arguments.settings)?;
+    let unnamed = match arguments.all {
+        true => Unnamed::All,
+        false => Unnamed::Usual(USUAL_JOB),
+    };
+    let (project, names) = workspace.choose_jobs(&arguments.jobs, unnamed, &arguments.settings)?;
     let jobs = names.iter().map(|name| project.job(name));
     let jobs: Vec<&Job> = jobs.collect::<Result<_, _>>()?;
     let mut needs = Needs::of(&jobs);
