@@ -30,9 +30,12 @@ pub(super) async fn run(arguments: &DoctorArgs, context: &Context) -> anyhow::Re
         Some(name) => vec![project.job(name)?],
         None => project.jobs.iter().collect(),
     };
-    let needs = Needs {
-        kafka: true,
-        ..Needs::of(&jobs).and_databases(&project.sources)
+    let mut needs = Needs::of(&jobs);
+    // Their events go there, also where the job reads something else.
+    needs.kafka |= jobs.iter().any(|job| job.producer.is_some());
+    let needs = match arguments.job {
+        Some(_) => needs.and_databases_of(&project, &project.job_models(jobs[0])?),
+        None => needs.and_databases(&project.sources),
     };
     let mut checks = Vec::new();
     let mut project_report = Report::of("project");
