@@ -177,6 +177,156 @@ fn an_unreachable_service_is_3_and_no_password_is_shown() {
 }
 
 #[test]
+fn doctor_asks_for_what_the_job_uses_alone() {
+    let project = project(
+        "profiles: { local: { kafka: { brokers: \"${NO_SUCH_BROKERS}\" }, \
+            warehouse: { url: \"postgres://me@127.0.0.1:1/x\", connect_timeout: 2s }, lake: { path: lake } } }\n",
+    );
+    let job = |name: &str, text: &str| {
+        std::fs::write(project.path().join(format!("jobs/{name}.yml")), text).unwrap();
+    };
+    job(
+        "filed",
+        "sources: { shop.sales: { files: { path: \"in/*.csv\", kind: csv } } }\nmodels: [stg_sales]\nschema: filed\nlake: { schema: filed }\n",
+    );
+    job(
+        "sent",
+        "sources: { shop.sales: { files: { path: \"in/*.csv\", kind: csv } } }\nmodels: [stg_sales]\nschema: sent\nlake: { schema: sent }\nproducer: { kind: banking }\n",
+    );
+    let doctor = |job: &str| factmill(project.path(), &["doctor", job, "--profile", "local"]);
+    let filed = doctor("filed");
+    assert_eq!(code(&filed), 3, "the warehouse alone: {}", stderr(&filed));
+    for needy in ["shop", "sent"] {
+        let refused = doctor(needy);
+        assert_eq!(code(&refused), 2, "{needy}: {}", stdout(&refused));
+        let told = stderr(&refused);
+        assert!(told.contains("`NO_SUCH_BROKERS` is not set"), "{told}");
+    }
+}
+
+#[test]
+fn a_flag_that_would_do_nothing_is_refused_by_its_name() {
+    let project = project("profiles: { embedded: { embedded: {} } }\n");
+    let producer = |name: &str, producer: &str| {
+        let text = format!(
+            "sources: {{ shop.sales: {{ kafka: {{ topic: {name} }} }} }}\nmodels: [stg_sales]\nschema: {name}\nlake: {{ schema: {name} }}\nproducer: {producer}\n"
+        );
+        std::fs::write(project.path().join(format!("jobs/{name}.yml")), text).unwrap();
+    };
+    producer("banking", "{ kind: banking }");
+    producer("stripe", "{ kind: stripe }");
+    producer("retail", "{ kind: retail }");
+    producer("paid", "{ kind: payments, input: in.csv, scaler: s.json }");
+    for (arguments, flag) in [
+        (&["produce", "banking", "--live"][..], "--live"),
+        (
+            &["produce", "banking", "--fit", "--scaler", "s"],
+            "--scaler",
+        ),
+        (&["produce", "banking", "--again"], "--again"),
+        (
+            &["produce", "paid", "--output", "o", "--rate", "9"],
+            "--rate",
+        ),
+        (&["produce", "paid", "--output", "o", "--bad", "9"], "--bad"),
+        (
+            &["produce", "paid", "--output", "o", "--seed", "9"],
+            "--seed",
+        ),
+        (&["produce", "paid", "--output", "o", "--again"], "--again"),
+        (&["produce", "paid", "--output", "o", "--live"], "--live"),
+        (&["serve", "stripe", "--rate", "9"], "--rate"),
+        (&["serve", "stripe", "--bad", "9"], "--bad"),
+        (&["serve", "stripe", "--page", "127.0.0.1:1"], "--page"),
+        (&["serve", "retail", "--page", "127.0.0.1:1"], "--page"),
+        (
+            &["serve", "retail", "--third-party", "127.0.0.1:1"],
+            "--third-party",
+        ),
+    ] {
+        let refused = factmill(project.path(), arguments);
+        assert_eq!(code(&refused), 2, "{arguments:?}: {}", stderr(&refused));
+        let told = stderr(&refused);
+        assert!(
+            told.contains(&format!("`{flag}` ")),
+            "{arguments:?}: {told}"
+        );
+    }
+}
+
+#[test]
+fn as_many_rows_of_a_file_are_cleaned_as_were_asked_for() {
+    let project = project("profiles: { embedded: { embedded: {} } }\n");
+    let write = |name: &str, text: &str| std::fs::write(project.path().join(name), text).unwrap();
+    write(
+        "jobs/shop.yml",
+        "sources: { shop.sales: { kafka: { topic: t } } }\nmodels: [stg_sales]\nproducer: { kind: payments, input: in.csv, scaler: s.json }\n",
+    );
+    write("in.csv", "Description,Amount\ncoffee,3\ntea,2\nmilk,1\n");
+    write("s.json", "{\"data_min\":0,\"data_max\":4}");
+    let output = project.path().join("out.csv");
+    let output = output.to_str().unwrap();
+    let cleaned = factmill(
+        project.path(),
+        &["produce", "shop", "--output", output, "--count", "2"],
+    );
+    assert_eq!(code(&cleaned), 0, "{}", stderr(&cleaned));
+    assert!(
+        stdout(&cleaned).contains("2 rows read"),
+        "{}",
+        stdout(&cleaned)
+    );
+    assert_eq!(
+        std::fs::read_to_string(output).unwrap(),
+        "row,description,amount,amount_raw\n1,coffee,0.75,3\n2,tea,0.5,2\n"
+    );
+}
+
+/// Nobody can be asked here, standard input is no terminal.
+#[test]
+fn a_stream_without_a_job_is_that_of_banking_where_there_is_one() {
+    let project = project(NOWHERE);
+    let stream = || factmill(project.path(), &["stream", "--once", "--profile", "local"]);
+    let add = |name: &str| {
+        let text = format!(
+            "sources: {{ shop.sales: {{ kafka: {{ topic: {name} }} }} }}\nmodels: [stg_sales]\nschema: {name}\nlake: {{ schema: {name} }}\n"
+        );
+        std::fs::write(project.path().join(format!("jobs/{name}.yml")), text).unwrap();
+    };
+    add("accounts");
+    let several = stream();
+    assert_eq!(code(&several), 2, "{}", stderr(&several));
+    assert!(
+        stderr(&several).contains("name one of: accounts, shop"),
+        "{}",
+        stderr(&several)
+    );
+    add("banking");
+    let usual = stream();
+    assert_eq!(code(&usual), 3, "{}", stderr(&usual));
+    assert!(stderr(&usual).contains("banking"), "{}", stderr(&usual));
+}
+
+#[test]
+fn an_embedded_profile_is_one_by_its_kind() {
+    let project = project("profiles: { demo: { embedded: { directory: .demo } } }\n");
+    std::fs::write(
+        project.path().join("jobs/shop.yml"),
+        "sources: { shop.sales: { kafka: { topic: sales } } }\nmodels: [stg_sales]\nproducer: { kind: banking }\n",
+    )
+    .unwrap();
+    let produce = factmill(
+        project.path(),
+        &["produce", "shop", "--count", "1", "--profile", "demo"],
+    );
+    assert_eq!(code(&produce), 3, "{}", stderr(&produce));
+    assert!(
+        !project.path().join(".factmill").exists(),
+        "a broker that begins empty leaves no place to go on from"
+    );
+}
+
+#[test]
 fn there_is_no_broker_without_a_running_stream() {
     let project = project("profiles: { embedded: { embedded: {} } }\n");
     std::fs::write(
