@@ -30,6 +30,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Run every test, real servers included, after installing what they need
+    #[command(after_help = test::SERVERS)]
     Test(test::Arguments),
     /// Measure: a benchmark of the workspace by its name
     Bench(bench::Arguments),

@@ -13,6 +13,15 @@ use crate::steps;
 /// What the test harness reads its number of threads from.
 const THREADS: &str = "RUST_TEST_THREADS";
 
+/// How tests come by servers that run already.
+pub(crate) const SERVERS: &str = "\
+Servers that run already are used instead of private ones where these variables name them:
+  FACTMILL_TEST_KAFKA     the brokers, host:port[,host:port…]
+  FACTMILL_TEST_POSTGRES  postgresql://user:password@host:port/database of a superuser
+  FACTMILL_TEST_MONGO     a connection string, mongodb://…
+  FACTMILL_TEST_REGISTRY  the URL of a schema registry
+They are never stopped: tests that would do so skip, and say so.";
+
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Only the tests of this package; may be given more than once
