@@ -96,7 +96,8 @@ impl Workspace {
         self.environment.all()
     }
 
-    /// The project and the names of its jobs to run: those named, the only one, or what `unnamed` says. Keys of these jobs are overridden.
+    /// The project and the names of its jobs to run: those named, the only one, or what `unnamed` says.
+    /// Keys of these jobs are overridden.
     ///
     /// # Errors
     /// When there is none to choose from, nobody to ask, or the project cannot be read.
