@@ -299,7 +299,7 @@ fn a_dashboard_can_be_narrowed_by_columns_of_few_values() {
     assert_eq!(texts(variables, "name"), ["gre", "status"]);
     assert_eq!(
         variables[1]["query"],
-        "select distinct _status from own.fct_x where _status is not null order by 1"
+        "select distinct _status from own.fct_weather_readings where _status is not null order by 1"
     );
     for panel in narrowed["panels"].as_array().unwrap() {
         let sql = panel["targets"][0]["rawSql"].as_str().unwrap();
