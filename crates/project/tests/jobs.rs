@@ -489,7 +489,7 @@ fn a_change_stream_is_read_by_the_id_of_its_documents() {
     assert_eq!(
         other,
         [
-            "models/_shop.yml:5:43: the key `number` of source `shop.orders` is not the `_id` of its documents, and job `shop` follows their changes\n  help: a deletion names nothing but the `_id`: write `config: { meta: { factmill: { key: [_id] } } }` here and `{ name: _id, data_type: text }` among the columns, or `poll_by` in the job"
+            "models/_shop.yml:5:44: the key `number` of source `shop.orders` is not the `_id` of its documents, and job `shop` follows their changes\n  help: a deletion names nothing but the `_id`: write `config: { meta: { factmill: { key: [_id] } } }` here and `{ name: _id, data_type: text }` among the columns, or `poll_by` in the job"
         ]
     );
     assert_eq!(folder(&key("id, number"), &both, "").refused().len(), 1);
