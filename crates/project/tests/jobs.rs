@@ -246,6 +246,7 @@ fn keys_of_an_endpoint_that_do_not_go_together_are_refused() {
             "resume: { by: filed }",
             "`sources.crm.events.http.resume.by` cannot be `filed`",
         ),
+        ("resume: { by: nothing, field: /id }", "field"),
         ("repeat: again", "cannot be `again`"),
     ] {
         let refused = with_http(&format!("{{ url: 'https://h/', {keys} }}")).refused();

@@ -164,22 +164,21 @@ pub enum HttpFraming {
 }
 
 /// How a reconnect, or a new process, asks for what follows the last record.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum HttpResume {
     /// By the id of the last server-sent event, in the header `Last-Event-ID`.
     #[default]
     LastEventId,
     /// By a field of the last record, in the query.
     Parameter {
-        /// JSON pointer to the field within a record, such as `/id`.
+        /// JSON pointer to the field within a record.
         field: String,
         /// The query's parameter that takes it.
         parameter: String,
     },
     /// By a field of the last record, in a header.
     Header {
-        /// JSON pointer to the field within a record, such as `/id`.
+        /// JSON pointer to the field within a record.
         field: String,
         /// The header that takes it.
         header: String,
@@ -245,7 +244,7 @@ pub(super) struct HttpFile {
     /// How records stand in an answer that goes on; by default as its content type says.
     framing: Option<HttpFraming>,
     /// How a reconnect to an answer that goes on asks for what follows; by `last_event_id` by default.
-    resume: Option<HttpResume>,
+    resume: Option<ResumeFile>,
 }
 
 /// How long an answer may take.
@@ -315,6 +314,41 @@ struct MissingFile {
     every: Option<Period>,
     /// After how many days one is given up; 30 by default.
     days: Option<u32>,
+}
+
+/// How a reconnect, or a new process, asks for what follows the last record.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
+enum ResumeFile {
+    /// By the id of the last server-sent event, in the header `Last-Event-ID`.
+    LastEventId {},
+    /// By a field of the last record, in the query.
+    Parameter {
+        /// JSON pointer to the field within a record, such as `/id`.
+        field: String,
+        /// The query's parameter that takes it.
+        parameter: String,
+    },
+    /// By a field of the last record, in a header.
+    Header {
+        /// JSON pointer to the field within a record, such as `/id`.
+        field: String,
+        /// The header that takes it.
+        header: String,
+    },
+    /// Not at all: what is sent while nobody is connected is lost.
+    Nothing {},
+}
+
+impl From<ResumeFile> for HttpResume {
+    fn from(file: ResumeFile) -> Self {
+        match file {
+            ResumeFile::LastEventId {} => Self::LastEventId,
+            ResumeFile::Parameter { field, parameter } => Self::Parameter { field, parameter },
+            ResumeFile::Header { field, header } => Self::Header { field, header },
+            ResumeFile::Nothing {} => Self::Nothing,
+        }
+    }
 }
 
 impl HttpFile {
@@ -444,7 +478,11 @@ impl HttpFile {
         }
         Ok(HttpStream {
             framing: self.framing,
-            resume: self.resume.clone().unwrap_or_default(),
+            resume: self
+                .resume
+                .clone()
+                .map(HttpResume::from)
+                .unwrap_or_default(),
         })
     }
 }
