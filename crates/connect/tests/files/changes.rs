@@ -42,7 +42,7 @@ async fn a_file_that_is_removed_before_its_end_is_a_gap() {
         "{text}"
     );
     assert!(
-        text.contains("factmill.positions"),
+        text.contains("accept-gap --source"),
         "the ways out are named: {text}"
     );
 }
