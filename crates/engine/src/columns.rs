@@ -146,8 +146,8 @@ fn computed_type(
     }
 }
 
-/// Whether every value of `computed` is the same value as `declared`. Lengths of text are left to
-/// the table's own type, which refuses what is too long.
+/// Whether every value of `computed` is the same value as `declared`. Lengths of text are looked at
+/// row by row.
 pub(crate) fn keeps_every_value(computed: &DeclaredType, declared: &DeclaredType) -> bool {
     use DeclaredType as T;
     if computed == declared {

@@ -65,6 +65,20 @@ pub enum ModelError {
         /// The column.
         column: String,
     },
+    /// A text that is longer than its column.
+    #[error(
+        "{model} has a text of {characters} characters in column `{column}`, which takes at most {most}"
+    )]
+    LongText {
+        /// What was computed.
+        model: Work,
+        /// The column.
+        column: String,
+        /// Of the text, without spaces at its end.
+        characters: usize,
+        /// What `varchar(n)` or `char(n)` says.
+        most: u32,
+    },
     /// A key that no index of Postgres takes.
     #[error("{model} has a key of {bytes} bytes, an index of Postgres takes at most {LONGEST_KEY}")]
     LongKey {
@@ -167,9 +181,9 @@ impl ModelError {
     pub fn blames_a_record(&self) -> Option<(Reason, Option<&str>)> {
         match self {
             Self::Value { .. } => Some((Reason::ModelFailed, None)),
-            Self::NullKey { column, .. } | Self::NullNotAllowed { column, .. } => {
-                Some((Reason::ConstraintFailed, Some(column)))
-            }
+            Self::NullKey { column, .. }
+            | Self::NullNotAllowed { column, .. }
+            | Self::LongText { column, .. } => Some((Reason::ConstraintFailed, Some(column))),
             Self::LongKey { .. } => Some((Reason::ConstraintFailed, None)),
             Self::Resources { .. } | Self::Input { .. } | Self::Engine { .. } => None,
         }
@@ -181,6 +195,7 @@ impl ModelError {
             Self::Value { model, .. }
             | Self::NullKey { model, .. }
             | Self::NullNotAllowed { model, .. }
+            | Self::LongText { model, .. }
             | Self::LongKey { model, .. }
             | Self::Resources { model, .. }
             | Self::Input { model, .. }
@@ -195,6 +210,7 @@ impl Classified for ModelError {
             Self::Value { .. }
             | Self::NullKey { .. }
             | Self::NullNotAllowed { .. }
+            | Self::LongText { .. }
             | Self::LongKey { .. } => ErrorKind::Model,
             Self::Resources { .. } | Self::Engine { .. } => ErrorKind::Internal,
             Self::Input { kind, .. } => *kind,

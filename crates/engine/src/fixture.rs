@@ -143,7 +143,7 @@ pub(crate) fn model(
     }
 }
 
-fn place(file: &str) -> Location {
+pub(crate) fn place(file: &str) -> Location {
     Location {
         file: file.into(),
         line: 1,

@@ -18,6 +18,7 @@ use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::{ExecutionPlan, collect};
 
 use factmill_core::table::Column;
+use factmill_core::types::DeclaredType;
 
 use super::epoch_rows::EpochScan;
 use crate::error::{LONGEST_KEY, ModelError, Work};
@@ -47,6 +48,8 @@ pub(super) struct Kept {
     pub(super) key: Vec<usize>,
     /// Columns that are declared `not_null`.
     pub(super) not_null: Vec<usize>,
+    /// Columns of text that hold so many characters at most.
+    limits: Vec<(usize, u32)>,
     /// How many columns the table has. Behind them stands the order of records where there is a key,
     /// then the mark of deleted rows where keys may go away.
     pub(super) columns: usize,
@@ -56,9 +59,15 @@ impl Kept {
     pub(super) fn of(columns: &[Column], key: Vec<usize>) -> Self {
         let not_null = columns.iter().enumerate();
         let not_null = not_null.filter(|(_, column)| column.not_null);
+        let limits = columns.iter().enumerate();
+        let limits = limits.filter_map(|(index, column)| match column.data_type {
+            DeclaredType::Varchar(most) | DeclaredType::Char(most) => Some((index, most)),
+            _ => None,
+        });
         Self {
             key,
             not_null: not_null.map(|(index, _)| index).collect(),
+            limits: limits.collect(),
             columns: columns.len(),
         }
     }
@@ -105,6 +114,7 @@ impl CompiledModel {
         };
         for batch in batches {
             self.check_nulls(batch)?;
+            self.check_lengths(batch)?;
         }
         let batches = batches
             .iter()
@@ -147,6 +157,31 @@ impl CompiledModel {
             }),
             None => Ok(()),
         }
+    }
+
+    /// What the table would refuse: a text that is longer than its column. Spaces at the end do not
+    /// count, as Postgres cuts them off.
+    fn check_lengths(&self, rows: &RecordBatch) -> std::result::Result<(), ModelError> {
+        for &(index, most) in &self.kept.limits {
+            let Some(texts) = rows.column(index).as_string_opt::<i32>() else {
+                continue;
+            };
+            // a text has no more characters than bytes
+            let is_long = |text: &&str| text.len() > most as usize;
+            let too_long = texts.iter().flatten().filter(is_long).find_map(|text| {
+                let characters = text.trim_end_matches(' ').chars().count();
+                (characters > most as usize).then_some(characters)
+            });
+            if let Some(characters) = too_long {
+                return Err(ModelError::LongText {
+                    model: self.work.clone(),
+                    column: self.schema.field(index).name().clone(),
+                    characters,
+                    most,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// What the index of the table's key would refuse.

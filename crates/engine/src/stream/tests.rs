@@ -6,10 +6,14 @@
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use factmill_core::dead_letter::Reason;
 use factmill_core::table::Maintenance;
+use factmill_core::types::DeclaredType;
+use factmill_project::model::ColumnProperty;
 use factmill_project::{Materialized, Model};
 
 use super::StreamPlan;
-use crate::fixture::{Event, SOURCE, days, facts, model, project, rows, source_name, staging};
+use crate::fixture::{
+    Event, SOURCE, days, facts, model, place, project, rows, source_name, staging,
+};
 use crate::session::Memory;
 
 mod documents;
@@ -380,5 +384,40 @@ async fn values_and_keys_that_fail_name_the_model() {
     assert!(
         message.contains("model `ratio` has a key of 3000 bytes"),
         "{message}"
+    );
+}
+
+#[tokio::test]
+async fn a_text_longer_than_its_column_is_at_fault() {
+    let mut short = model(
+        "short",
+        Materialized::Incremental,
+        &[],
+        "select account_id as label from \"banking\".\"stg_transactions\"",
+    );
+    short.columns.push(ColumnProperty {
+        name: "label".into(),
+        description: None,
+        data_type: Some(DeclaredType::Varchar(3)),
+        not_null: false,
+        location: place("short.yml"),
+    });
+    let plan = compile(vec![staging(), short]).await.unwrap();
+    let run = async |label| {
+        let rows = rows(&[event(1, 0, label, 500, 0)]);
+        plan.transform(vec![(source_name(), rows)]).await
+    };
+    // three characters in five bytes, and spaces that Postgres cuts off
+    for fits in ["", "été", "abc   "] {
+        run(fits).await.unwrap();
+    }
+    let failure = run("étés").await.unwrap_err();
+    assert_eq!(
+        failure.blames_a_record(),
+        Some((Reason::ConstraintFailed, Some("label")))
+    );
+    assert_eq!(
+        failure.to_string(),
+        "model `short` has a text of 4 characters in column `label`, which takes at most 3"
     );
 }

@@ -9,12 +9,14 @@ use uuid::Uuid;
 
 use super::world::{Sent, World, finished};
 
-/// A model that divides by zero for a channel of one letter, and takes no currency `none`.
+/// A model that divides by zero for a channel of one letter, and takes no currency `none` or of more than
+/// four letters.
 const SHARES: &str = "\
 {{ config(materialized='incremental') }}
 select
     transaction_id,
     nullif(currency, 'none') as currency,
+    currency as label,
     100 / (length(channel) - 1) as share
 from {{ ref('stg_transactions') }}
 ";
@@ -26,9 +28,12 @@ models:
     columns:
       - name: currency
         constraints: [{ type: not_null }]
+      - name: label
+        data_type: varchar(4)
 ";
 
 const GOOD: i64 = 2_000;
+const REFUSED: i64 = 4;
 
 fn event(channel: &str, currency: &str, customer_id: &str) -> Vec<u8> {
     let event = json!({
@@ -67,6 +72,12 @@ async fn a_record_that_a_model_or_a_table_refuses_is_one_dead_letter_and_the_res
             "not_null",
         ),
         (
+            event("web", "EUROS", "C1"),
+            "constraint_failed",
+            Some("label"),
+            "5 characters",
+        ),
+        (
             event("web", "EUR", &long),
             "constraint_failed",
             None,
@@ -86,7 +97,7 @@ async fn a_record_that_a_model_or_a_table_refuses_is_one_dead_letter_and_the_res
     let summary = world.run(&["stream", "banking", "--once", "--json"])?;
     let summary: Value = serde_json::from_str(&summary)?;
     ensure!(
-        summary["rows_in"] == GOOD + 3 && summary["dead_letters"] == 3,
+        summary["rows_in"] == GOOD + REFUSED && summary["dead_letters"] == REFUSED,
         "{summary}"
     );
 
@@ -153,7 +164,7 @@ async fn a_record_that_a_model_or_a_table_refuses_is_one_dead_letter_and_the_res
         .await?;
     let kept: (i64, i64) = (row.get(0), row.get(1));
     ensure!(
-        kept == (GOOD, 3),
+        kept == (GOOD, REFUSED),
         "{kept:?} facts and dead letters are kept"
     );
     Ok(())
