@@ -8,6 +8,24 @@ use mongodb::options::ClientOptions;
 /// How long the first contact may take, where the URL says nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the answer to a write may take. A server that went away without a word never gives one, and
+/// the driver would wait for it for ever.
+const ANSWER: Duration = Duration::from_secs(120);
+
+/// The answer to a write, `None` where it does not come.
+pub(super) async fn answered<T>(write: impl Future<Output = T>) -> Option<T> {
+    answered_within(ANSWER, write).await
+}
+
+async fn answered_within<T>(limit: Duration, write: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, write).await.ok()
+}
+
+/// Why a write counts as not acknowledged whose answer does not come.
+pub(super) fn silence() -> String {
+    format!("no answer came within {} s", ANSWER.as_secs())
+}
+
 /// A server that a URL names, not met yet.
 #[derive(Debug, Clone)]
 pub(super) struct Server {
@@ -28,5 +46,20 @@ impl Server {
             hosts: hosts.join(","),
             client: Client::with_options(options).ok()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_come_is_not_waited_for_for_ever() {
+        assert_eq!(answered(async { 1 }).await, Some(1));
+        let silent = std::future::pending::<()>();
+        assert_eq!(
+            answered_within(Duration::from_millis(1), silent).await,
+            None
+        );
     }
 }

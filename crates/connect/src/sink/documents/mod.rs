@@ -35,7 +35,7 @@ pub use error::DocumentsError;
 use super::bson::Writer;
 use super::raw_store::document::write_raw_id;
 use super::raw_store::error as failure;
-use super::server::Server;
+use super::server::{self, Server};
 use super::write_command::{
     self, Command, DUPLICATE_KEY, LARGEST_DOCUMENT, Refused, TooLarge, Unsure, Verb,
 };
@@ -386,7 +386,11 @@ impl<'a> Sink<'a> {
     async fn send(&self, command: &[u8], items: usize) -> Result<Vec<Refused>, DocumentsError> {
         let raw = RawDocumentBuf::from_bytes(command.to_vec())
             .map_err(|_| self.answer("the command is no document"))?;
-        let answer = self.database().run_raw_command(raw).await;
+        let written = server::answered(async { self.database().run_raw_command(raw).await }).await;
+        let answer = written.ok_or_else(|| DocumentsError::NotAcknowledged {
+            namespace: self.namespace(),
+            reason: server::silence(),
+        })?;
         let answer = answer.map_err(|source| self.failed(source))?;
         write_command::refused(&answer, items).map_err(|unsure| match unsure {
             Unsure::NotAcknowledged(reason) => DocumentsError::NotAcknowledged {

@@ -27,7 +27,7 @@ use mongodb::{Collection, Database, IndexModel};
 
 pub use error::RawStoreError;
 
-use super::server::Server;
+use super::server::{self, Server};
 use super::write_command::{self, Command, DUPLICATE_KEY, Unsure, Verb};
 
 /// How many documents are asked for at once.
@@ -116,11 +116,12 @@ impl RawStore {
         let (command, ranges) = batch.finish();
         let raw = RawDocumentBuf::from_bytes(command.clone())
             .map_err(|_| self.answer("the command is no document"))?;
-        let answer = self
-            .database
-            .run_raw_command(raw)
-            .await
-            .map_err(|source| self.failed(source))?;
+        let written = server::answered(async { self.database.run_raw_command(raw).await }).await;
+        let answer = written.ok_or_else(|| RawStoreError::NotAcknowledged {
+            namespace: self.namespace.clone(),
+            reason: server::silence(),
+        })?;
+        let answer = answer.map_err(|source| self.failed(source))?;
         let refused = write_command::refused(&answer, ranges.len());
         let refused = refused.map_err(|unsure| match unsure {
             Unsure::NotAcknowledged(reason) => RawStoreError::NotAcknowledged {
