@@ -175,7 +175,7 @@ fn an_answer_that_goes_on_says_how_it_is_resumed() {
     };
     let plain = HttpStream {
         framing: None,
-        resume: HttpResume::LastEventId,
+        resume: HttpResume::LastEventId {},
     };
     assert_eq!(read(""), plain);
     let by_parameter = read(
@@ -197,7 +197,7 @@ fn an_answer_that_goes_on_says_how_it_is_resumed() {
     assert_eq!(by_header, wanted);
     assert_eq!(
         read(", resume: { by: nothing }").resume,
-        HttpResume::Nothing
+        HttpResume::Nothing {}
     );
 }
 

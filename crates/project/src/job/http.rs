@@ -164,27 +164,38 @@ pub enum HttpFraming {
 }
 
 /// How a reconnect, or a new process, asks for what follows the last record.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// No variant is a unit: beside one serde would pass over keys that are not known.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(
+    description = "How a reconnect, or a new process, asks for what follows the last record."
+)]
+#[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
 pub enum HttpResume {
     /// By the id of the last server-sent event, in the header `Last-Event-ID`.
-    #[default]
-    LastEventId,
+    LastEventId {},
     /// By a field of the last record, in the query.
     Parameter {
-        /// JSON pointer to the field within a record.
+        /// JSON pointer to the field within a record, such as `/id`.
         field: String,
         /// The query's parameter that takes it.
         parameter: String,
     },
     /// By a field of the last record, in a header.
     Header {
-        /// JSON pointer to the field within a record.
+        /// JSON pointer to the field within a record, such as `/id`.
         field: String,
         /// The header that takes it.
         header: String,
     },
     /// Not at all: what is sent while nobody is connected is lost.
-    Nothing,
+    Nothing {},
+}
+
+impl Default for HttpResume {
+    fn default() -> Self {
+        Self::LastEventId {}
+    }
 }
 
 /// An HTTP endpoint.
@@ -244,7 +255,7 @@ pub(super) struct HttpFile {
     /// How records stand in an answer that goes on; by default as its content type says.
     framing: Option<HttpFraming>,
     /// How a reconnect to an answer that goes on asks for what follows; by `last_event_id` by default.
-    resume: Option<ResumeFile>,
+    resume: Option<HttpResume>,
 }
 
 /// How long an answer may take.
@@ -314,41 +325,6 @@ struct MissingFile {
     every: Option<Period>,
     /// After how many days one is given up; 30 by default.
     days: Option<u32>,
-}
-
-/// How a reconnect, or a new process, asks for what follows the last record.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
-enum ResumeFile {
-    /// By the id of the last server-sent event, in the header `Last-Event-ID`.
-    LastEventId {},
-    /// By a field of the last record, in the query.
-    Parameter {
-        /// JSON pointer to the field within a record, such as `/id`.
-        field: String,
-        /// The query's parameter that takes it.
-        parameter: String,
-    },
-    /// By a field of the last record, in a header.
-    Header {
-        /// JSON pointer to the field within a record, such as `/id`.
-        field: String,
-        /// The header that takes it.
-        header: String,
-    },
-    /// Not at all: what is sent while nobody is connected is lost.
-    Nothing {},
-}
-
-impl From<ResumeFile> for HttpResume {
-    fn from(file: ResumeFile) -> Self {
-        match file {
-            ResumeFile::LastEventId {} => Self::LastEventId,
-            ResumeFile::Parameter { field, parameter } => Self::Parameter { field, parameter },
-            ResumeFile::Header { field, header } => Self::Header { field, header },
-            ResumeFile::Nothing {} => Self::Nothing,
-        }
-    }
 }
 
 impl HttpFile {
@@ -478,11 +454,7 @@ impl HttpFile {
         }
         Ok(HttpStream {
             framing: self.framing,
-            resume: self
-                .resume
-                .clone()
-                .map(HttpResume::from)
-                .unwrap_or_default(),
+            resume: self.resume.clone().unwrap_or_default(),
         })
     }
 }

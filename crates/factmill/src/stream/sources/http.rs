@@ -124,10 +124,10 @@ fn stream(request: Request, declared: &HttpStream) -> StreamRead {
         Some(HttpFraming::Events) => StreamFormat::Events,
     };
     read.resume = match declared.resume.clone() {
-        HttpResume::LastEventId => Resume::LastEventId,
+        HttpResume::LastEventId {} => Resume::LastEventId,
         HttpResume::Parameter { field, parameter } => Resume::Parameter { field, parameter },
         HttpResume::Header { field, header } => Resume::Header { field, header },
-        HttpResume::Nothing => Resume::Nothing,
+        HttpResume::Nothing {} => Resume::Nothing,
     };
     read
 }
