@@ -30,23 +30,43 @@ pub fn shipped() -> Result<TempDir> {
     Ok(folder)
 }
 
-/// A copy of the shipped project whose banking jobs read `topic`.
+/// A copy of the shipped project with names of its own on servers that others use too: every topic and
+/// every database of MongoDB that its jobs and models name ends with `mark`.
 ///
 /// # Errors
-/// As [`shipped`], and when the job's file does not name its topic as expected.
-pub fn reading(topic: &str) -> Result<TempDir> {
+/// As [`shipped`].
+pub fn apart(mark: &str) -> Result<TempDir> {
     let folder = shipped()?;
-    rewrite(
-        &folder.path().join("jobs/banking.yml"),
-        "topic: bank_data",
-        &format!("topic: {topic}"),
-    )?;
-    rewrite(
-        &folder.path().join("jobs/banking_chained.yml"),
-        "raw_topic: bank_data",
-        &format!("raw_topic: {topic}"),
-    )?;
+    mark_folder(&folder.path().join("jobs"), mark)?;
+    mark_folder(&folder.path().join("models"), mark)?;
     Ok(folder)
+}
+
+fn mark_folder(folder: &Path, mark: &str) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            mark_folder(&path, mark)?;
+        } else if path.extension().is_some_and(|extension| extension == "yml") {
+            let text = fs::read_to_string(&path)?;
+            let text = marked(&marked(&text, "topic: ", mark), "database: ", mark);
+            fs::write(&path, text)?;
+        }
+    }
+    Ok(())
+}
+
+/// The text with `mark` after every name that follows `key`.
+fn marked(text: &str, key: &str, mark: &str) -> String {
+    let mut parts = text.split(key);
+    let mut done = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part
+            .find(|letter: char| !letter.is_alphanumeric() && letter != '_')
+            .unwrap_or(part.len());
+        done.extend([key, &part[..end], mark, &part[end..]]);
+    }
+    done
 }
 
 /// Replaces a text that a file must hold.
@@ -71,4 +91,18 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         copy(&entry.path(), &to.join(entry.file_name()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::marked;
+
+    #[test]
+    fn each_name_is_marked() {
+        let job = "kafka: { topic: a_b, start: earliest }\nmongo: { raw_topic: a_b, database: a }";
+        assert_eq!(
+            marked(job, "topic: ", "-1"),
+            "kafka: { topic: a_b-1, start: earliest }\nmongo: { raw_topic: a_b-1, database: a }"
+        );
+    }
 }

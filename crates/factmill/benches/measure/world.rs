@@ -60,10 +60,11 @@ impl World {
 
     /// An empty topic and database, and the project that reads and writes them.
     pub(crate) async fn place(&self) -> Result<Place> {
-        let topic = unique_name("bank-data").replace('_', "-");
+        let mark = unique_name("");
+        let topic = format!("bank_data{mark}");
         self.kafka.create_topic(&topic, PARTITIONS).await?;
         Ok(Place {
-            folder: project::reading(&topic)?,
+            folder: project::apart(&mark)?,
             database: self.database().await?,
             topic,
         })

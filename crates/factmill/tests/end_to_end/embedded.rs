@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
 
-use super::world::{Running, eventually, finished, succeeded, turn};
+use super::world::{Running, eventually, finished, succeeded, turn, turn_alone};
 
 /// How long each of three runs streams: a minute in all.
 const A_WHILE: Duration = Duration::from_secs(20);
@@ -200,7 +200,7 @@ fn asked(project: &Path) -> Result<i64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_minute_at_full_rate_in_three_runs_of_one_folder() -> Result<()> {
-    let _turn = turn().await;
+    let _turn = turn_alone().await;
     let project = project::shipped()?;
     let project = project.path();
     let mut before = 0;
@@ -334,7 +334,7 @@ fn one_line_of_json(summary: &str) -> Result<i64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn once_ends_by_itself_and_a_killed_run_leaves_nothing_in_the_way() -> Result<()> {
-    let _turn = turn().await;
+    let _turn = turn_alone().await;
     let project = project::shipped()?;
     let project = project.path();
     let alone = finished(factmill(project, &["produce", "banking", "--count", "1"]))?;

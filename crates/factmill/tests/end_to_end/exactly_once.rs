@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use factmill_testkit::Mongo;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
@@ -10,9 +11,6 @@ use tokio_postgres::Client;
 
 use super::banking::Expected;
 use super::world::{Running, World, eventually, read_so_far};
-
-/// Where the shipped job reads charges.
-const STRIPE_TOPIC: &str = "stripe_charges";
 
 /// Small epochs, so that many commits can be hit.
 const SMALL_EPOCHS: [&str; 2] = ["--set", "trigger.max_rows=2000"];
@@ -33,10 +31,11 @@ async fn each_once(world: &World, warehouse: &Client) -> Result<()> {
     let expected = Expected::of(&world.records()?);
     expected.compare(warehouse, "banking").await?;
     let raw = world
+        .servers
         .mongo
         .connect()
         .await?
-        .database("banking")
+        .database(&world.named("banking"))
         .collection::<mongodb::bson::Document>("transactions");
     let documents = raw.count_documents(mongodb::bson::doc! {}).await?;
     ensure!(
@@ -105,7 +104,7 @@ async fn killed_at_25_random_moments() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_joins_and_leaves_under_load() -> Result<()> {
     let world = World::start().await?;
-    world.kafka.create_topic(&world.topic, 8).await?;
+    world.servers.kafka.create_topic(&world.topic, 8).await?;
     produce(&world, "100000", "max")?;
     let warehouse = world.warehouse().await?;
     let first = world.spawn(&stream(&[]))?;
@@ -185,8 +184,8 @@ async fn all_is_read_once(world: &World, run: Running) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka_dies_and_comes_back_under_load() -> Result<()> {
-    let world = World::start().await?;
-    if !world.kafka.restartable() {
+    let world = World::start_own(Mongo::start()).await?;
+    if !world.servers.kafka.restartable() {
         eprintln!("skipped: this Kafka runs elsewhere");
         return Ok(());
     }
@@ -194,15 +193,15 @@ async fn kafka_dies_and_comes_back_under_load() -> Result<()> {
     let warehouse = world.warehouse().await?;
     let run = world.spawn(&stream(&[]))?;
     world.read_at_least(&warehouse, 20_000).await?;
-    world.kafka.kill()?;
-    world.kafka.restart().await?;
+    world.servers.kafka.kill()?;
+    world.servers.kafka.restart().await?;
     all_is_read_once(&world, run).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_dies_and_comes_back_under_load() -> Result<()> {
-    let world = World::start().await?;
-    if !world.postgres.restartable() {
+    let world = World::start_own(Mongo::start()).await?;
+    if !world.servers.postgres.restartable() {
         eprintln!("skipped: this Postgres runs elsewhere");
         return Ok(());
     }
@@ -210,8 +209,8 @@ async fn postgres_dies_and_comes_back_under_load() -> Result<()> {
     let warehouse = world.warehouse().await?;
     let run = world.spawn(&stream(&[]))?;
     world.read_at_least(&warehouse, 20_000).await?;
-    world.postgres.kill()?;
-    world.postgres.restart().await?;
+    world.servers.postgres.kill()?;
+    world.servers.postgres.restart().await?;
     all_is_read_once(&world, run).await
 }
 
@@ -221,8 +220,9 @@ async fn a_position_below_the_log_is_a_gap() -> Result<()> {
     produce(&world, "1000", "max")?;
     world.run(&["stream", "banking", "--once"])?;
     produce(&world, "1000", "max")?;
-    for (partition, (_, end)) in world.kafka.offsets(&world.topic).await? {
+    for (partition, (_, end)) in world.servers.kafka.offsets(&world.topic).await? {
         world
+            .servers
             .kafka
             .delete_records(&world.topic, partition, end)
             .await?;
@@ -266,15 +266,17 @@ async fn a_gap_of_one_source_ends_a_stream_whose_others_go_on() -> Result<()> {
     world.run(&produce)?;
     world.run(&["stream", "stripe", "--once"])?;
     world.run(&produce)?;
-    for (partition, (_, end)) in world.kafka.offsets(STRIPE_TOPIC).await? {
+    let topic = world.named("stripe_charges");
+    for (partition, (_, end)) in world.servers.kafka.offsets(&topic).await? {
         world
+            .servers
             .kafka
-            .delete_records(STRIPE_TOPIC, partition, end)
+            .delete_records(&topic, partition, end)
             .await?;
     }
     let (status, said) = world.spawn(&["stream", "stripe"])?.wait()?;
     ensure!(status.code() == Some(4), "ended with {status}:\n{said}");
-    ensure!(said.contains(STRIPE_TOPIC), "{said}");
+    ensure!(said.contains(&topic), "{said}");
     rates.end()?;
     Ok(())
 }

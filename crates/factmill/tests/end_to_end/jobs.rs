@@ -96,7 +96,7 @@ async fn banking_killed_on_its_way_keeps_its_promise() -> Result<()> {
 /// Kafka → MongoDB, and at the same time MongoDB → Postgres in a process that is killed: the tables
 /// are those of the job that has them from Kafka.
 async fn chained(mongo: impl Future<Output = Result<Mongo>>) -> Result<()> {
-    let world = World::start_with(mongo).await?;
+    let world = World::start_own(mongo).await?;
     let produced = promise::produce(&world, BANKING, 2_000, "32")?;
     let first = world.spawn(&["stream", "banking", "--set", "trigger.max_rows=100"])?;
     kill_on_its_way(&world, BANKING_CHAINED, produced.events).await?;

@@ -110,7 +110,7 @@ async fn a_file_of_unknown_records_becomes_a_job_that_streams() -> Result<()> {
 async fn a_topic_of_unknown_records_becomes_a_job_that_streams() -> Result<()> {
     let world = World::start().await?;
     let topic = unique_name("weather").replace('_', "-");
-    world.kafka.create_topic(&topic, 3).await?;
+    world.servers.kafka.create_topic(&topic, 3).await?;
     let from = format!("kafka:{topic}");
     let empty = finished(world.factmill(&["new", "weather", "--from", &from]))?;
     let said = String::from_utf8_lossy(&empty.stderr);
@@ -161,7 +161,7 @@ async fn a_topic_of_unknown_records_becomes_a_job_that_streams() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collection_of_unknown_documents_becomes_a_job_that_streams() -> Result<()> {
     let world = World::start().await?;
-    let client = mongodb::Client::with_uri_str(world.mongo.url()).await?;
+    let client = mongodb::Client::with_uri_str(world.servers.mongo.url()).await?;
     let name = unique_name("stations");
     let stations = client.database(&name).collection("stations");
     let documents = (0..50).map(|number| {

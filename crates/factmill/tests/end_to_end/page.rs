@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use factmill_testkit::{Browser, project};
 
 use super::embedded::{factmill, interrupt};
-use super::world::{Running, eventually, turn};
+use super::world::{Running, eventually, turn_alone};
 
 /// What the page counts of a source: live, or from the warehouse.
 const COUNTS: &str = "return Number(document.querySelector(`#${arguments[0]} .count`)\
@@ -14,7 +14,7 @@ const COUNTS: &str = "return Number(document.querySelector(`#${arguments[0]} .co
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_stream_serves_it_and_names_it_at_the_start() -> Result<()> {
-    let _turn = turn().await;
+    let _turn = turn_alone().await;
     let project = project::shipped()?;
     let project = project.path();
     // Taken, by this test or by somebody else: then it is a free port.

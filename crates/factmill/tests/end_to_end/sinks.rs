@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use factmill_testkit::Postgres;
 use futures::TryStreamExt;
+use mongodb::Collection;
 use mongodb::bson::{Bson, Document, doc};
 use tokio_postgres::Client;
 
 use super::world::{World, eventually, finished};
 
-/// The ids of a collection of the database `retail`.
-async fn ids(client: &mongodb::Client, collection: &str) -> Result<BTreeSet<String>> {
-    let collection = client.database("retail").collection::<Document>(collection);
+/// The ids of a collection.
+async fn ids(collection: &Collection<Document>) -> Result<BTreeSet<String>> {
     let found = collection.find(doc! {}).projection(doc! { "_id": 1 });
     let found: Vec<Document> = found.await?.try_collect().await?;
     let count = found.len();
@@ -30,10 +30,10 @@ async fn each_raw_document_has_its_processed_one_once_whatever_is_killed() -> Re
     world.run(&[
         "produce", "retail", "--count", "1500", "--rate", "max", "--seed", "7",
     ])?;
-    let client = world.mongo.connect().await?;
-    let processed = client
-        .database("retail")
-        .collection::<Document>("transactions_processed");
+    let client = world.servers.mongo.connect().await?;
+    let database = client.database(&world.named("retail"));
+    let raw = database.collection("transactions");
+    let processed = database.collection("transactions_processed");
     let small = ["stream", "retail", "--set", "trigger.max_rows=100"];
     for kill in 1..=3 {
         let running = world.spawn(&small)?;
@@ -46,9 +46,9 @@ async fn each_raw_document_has_its_processed_one_once_whatever_is_killed() -> Re
     }
     world.run(&["stream", "retail", "--once"])?;
 
-    let raw = ids(&client, "transactions").await?;
+    let raw = ids(&raw).await?;
     ensure!(raw.len() >= 1500, "{} raw documents", raw.len());
-    assert_eq!(ids(&client, "transactions_processed").await?, raw);
+    assert_eq!(ids(&processed).await?, raw);
     let reviewed = processed.find_one(doc! { "language": "en" }).await?;
     let reviewed = reviewed.context("a review in English")?;
     ensure!(reviewed.get_f64("sentiment").is_ok(), "{reviewed}");

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io::{Read, Seek};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,30 +14,54 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Message, Offset, TopicPartitionList};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::Client;
 
 use super::banking::Record;
 
-/// End-to-end tests run one at a time: each keeps both cores busy, and their time-outs are real.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+/// How many end-to-end tests run at a time: one waits for its servers often enough to leave a core idle.
+const AT_A_TIME: u32 = 2;
+
+static TURNS: Semaphore = Semaphore::const_new(AT_A_TIME as usize);
+
+/// Servers that wait for the next world.
+static IDLE: Mutex<Vec<Servers>> = Mutex::new(Vec::new());
 
 /// How long anything may take that a test waits for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Servers, a fresh database and a fresh topic.
+/// Servers, a fresh database, and the shipped project with names of its own on these servers.
 pub(super) struct World {
-    pub(super) kafka: Kafka,
-    pub(super) postgres: Postgres,
-    pub(super) mongo: Mongo,
+    pub(super) servers: Lent,
     pub(super) database: TestDatabase,
+    /// What the shipped names of topics and of MongoDB's databases end with here.
+    mark: String,
+    /// The topic of banking.
     pub(super) topic: String,
     /// Variables beside those of the servers.
     variables: Vec<(&'static str, String)>,
     project: tempfile::TempDir,
     producer: FutureProducer,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
+
+/// The servers of a world.
+pub(super) struct Servers {
+    pub(super) kafka: Kafka,
+    pub(super) postgres: Postgres,
+    pub(super) mongo: Mongo,
+}
+
+/// Servers that one world has to itself, and the next one after it.
+pub(super) struct Lent {
+    /// `None` only while it is dropped.
+    servers: Option<Servers>,
+    /// Whether they are in the state that another world expects.
+    handed_on: bool,
+}
+
+/// The right to run.
+pub(super) type Turn = SemaphorePermit<'static>;
 
 /// A record as it is sent by hand.
 #[derive(Default)]
@@ -53,35 +79,42 @@ pub(super) struct Running {
 }
 
 impl World {
-    /// Starts all of it.
+    /// On servers that an earlier world used, or on new ones.
     pub(super) async fn start() -> Result<Self> {
-        Self::start_with(Mongo::start()).await
+        let turn = turn().await;
+        let idle = idle().pop();
+        let servers = match idle {
+            Some(servers) => servers,
+            None => Servers::start(Mongo::start()).await?,
+        };
+        Self::on(Lent::to_hand_on(servers), turn).await
     }
 
-    /// The same with a MongoDB of the test's choice.
-    pub(super) async fn start_with(mongo: impl Future<Output = Result<Mongo>>) -> Result<Self> {
+    /// On servers that no other world gets: the test kills one of them or wants another MongoDB.
+    pub(super) async fn start_own(mongo: impl Future<Output = Result<Mongo>>) -> Result<Self> {
         let turn = turn().await;
-        let (kafka, postgres, mongo) = tokio::try_join!(
-            Kafka::start_with(&[
-                ("group.min.session.timeout.ms", "1000"),
-                ("group.initial.rebalance.delay.ms", "0")
-            ]),
-            Postgres::start_durable(),
-            mongo,
-        )?;
-        let database = postgres.create_database().await?;
-        let topic = unique_name("bank-data").replace('_', "-");
+        let servers = Servers::start(mongo).await?;
+        Self::on(Lent::to_end(servers), turn).await
+    }
+
+    async fn on(servers: Lent, turn: Turn) -> Result<Self> {
+        let database = servers.postgres.create_database().await?;
+        let mark = unique_name("").replace('_', "-");
         Ok(Self {
-            producer: kafka.producer()?,
-            kafka,
-            postgres,
-            mongo,
+            producer: servers.kafka.producer()?,
+            servers,
             database,
-            project: project_with_topic(&topic)?,
-            topic,
+            project: marked_project(&mark)?,
+            topic: format!("bank_data{mark}"),
+            mark,
             variables: Vec::new(),
             _turn: turn,
         })
+    }
+
+    /// What a topic or a database of MongoDB is called here that the shipped jobs call `shipped`.
+    pub(super) fn named(&self, shipped: &str) -> String {
+        format!("{shipped}{}", self.mark)
     }
 
     /// The binary with these arguments, on this world's servers.
@@ -96,9 +129,9 @@ impl World {
             .args(arguments)
             .args(["--project-dir".as_ref(), project])
             .env("FACTMILL_PROFILE", "local")
-            .env("KAFKA_BROKERS", self.kafka.brokers())
+            .env("KAFKA_BROKERS", self.servers.kafka.brokers())
             .env("DATABASE_URL", self.database.url())
-            .env("MONGO_URL", self.mongo.url())
+            .env("MONGO_URL", self.servers.mongo.url())
             .env("LAKE_PATH", self.lake())
             .env("RUST_BACKTRACE", "1")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
@@ -165,6 +198,7 @@ impl World {
     /// All records of the topic, aborted transactions left out.
     pub(super) fn records(&self) -> Result<Vec<Record>> {
         let consumer: BaseConsumer = self
+            .servers
             .kafka
             .client()
             .set("group.id", unique_name("reference"))
@@ -366,14 +400,77 @@ impl Drop for Running {
     }
 }
 
-/// Waits until no other end-to-end test runs.
-pub(super) async fn turn() -> MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock().await
+impl Servers {
+    async fn start(mongo: impl Future<Output = Result<Mongo>>) -> Result<Self> {
+        let (kafka, postgres, mongo) = tokio::try_join!(
+            Kafka::start_with(&[
+                ("group.min.session.timeout.ms", "1000"),
+                ("group.initial.rebalance.delay.ms", "0")
+            ]),
+            Postgres::start_durable(),
+            mongo,
+        )?;
+        Ok(Self {
+            kafka,
+            postgres,
+            mongo,
+        })
+    }
 }
 
-/// A copy of the shipped project that reads a topic of its own.
-fn project_with_topic(topic: &str) -> Result<tempfile::TempDir> {
-    let folder = project::reading(topic)?;
+impl Lent {
+    fn to_hand_on(servers: Servers) -> Self {
+        Self {
+            servers: Some(servers),
+            handed_on: true,
+        }
+    }
+
+    fn to_end(servers: Servers) -> Self {
+        Self {
+            servers: Some(servers),
+            handed_on: false,
+        }
+    }
+}
+
+impl Deref for Lent {
+    type Target = Servers;
+
+    fn deref(&self) -> &Servers {
+        self.servers
+            .as_ref()
+            .expect("taken only when it is dropped")
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if self.handed_on {
+            idle().extend(self.servers.take());
+        }
+    }
+}
+
+fn idle() -> MutexGuard<'static, Vec<Servers>> {
+    // no test can leave a list half changed
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until few enough other end-to-end tests run.
+pub(super) async fn turn() -> Turn {
+    TURNS.acquire().await.expect("never closed")
+}
+
+/// Waits until no other end-to-end test runs, and keeps all of them waiting: for what a test measures
+/// in seconds.
+pub(super) async fn turn_alone() -> Turn {
+    TURNS.acquire_many(AT_A_TIME).await.expect("never closed")
+}
+
+/// A copy of the shipped project whose topics and databases end with `mark`.
+fn marked_project(mark: &str) -> Result<tempfile::TempDir> {
+    let folder = project::apart(mark)?;
     // the group forgets a killed process after a second instead of ten
     project::rewrite(
         &folder.path().join("factmill.yml"),

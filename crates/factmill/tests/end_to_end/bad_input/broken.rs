@@ -15,7 +15,7 @@ const HEADERS: [(&str, &[u8]); 3] = [("trace", b"t'1"), ("trace", b"t2"), ("raw"
 #[tokio::test(flavor = "multi_thread")]
 async fn each_broken_record_is_one_dead_letter_and_the_rest_loads() -> Result<()> {
     let world = World::start().await?;
-    world.kafka.create_topic(&world.topic, 3).await?;
+    world.servers.kafka.create_topic(&world.topic, 3).await?;
     let mut letters = Vec::new();
     let mut good = odd_but_good().into_iter();
     for (index, broken) in broken().into_iter().enumerate() {
@@ -188,10 +188,11 @@ async fn raw_store_has_all(
     records: usize,
 ) -> Result<()> {
     let raw = world
+        .servers
         .mongo
         .connect()
         .await?
-        .database("banking")
+        .database(&world.named("banking"))
         .collection::<Document>("transactions");
     let documents = raw.count_documents(doc! {}).await?;
     ensure!(

@@ -104,7 +104,7 @@ fn hostile_project(folder: &Path, topic: &str) -> Result<()> {
 async fn hostile_names_come_out_as_they_are_written() -> Result<()> {
     let world = World::start().await?;
     let topic = format!("..{}._-A..", world.topic);
-    world.kafka.create_topic(&topic, 1).await?;
+    world.servers.kafka.create_topic(&topic, 1).await?;
     let folder = tempfile::tempdir()?;
     hostile_project(folder.path(), &topic)?;
     for (id, number) in [("a", 1), ("b", 2), ("a", 3)] {

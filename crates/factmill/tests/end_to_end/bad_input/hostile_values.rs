@@ -35,7 +35,7 @@ const HOSTILE: [&str; 16] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_values_arrive_unchanged() -> Result<()> {
     let world = World::start().await?;
-    world.kafka.create_topic(&world.topic, 2).await?;
+    world.servers.kafka.create_topic(&world.topic, 2).await?;
     for (index, text) in HOSTILE.iter().enumerate() {
         let payload = bytes(&event(Uuid::new_v4(), |event| {
             event["account_id"] = json!(text);
@@ -98,10 +98,11 @@ async fn hostile_values_arrive_unchanged() -> Result<()> {
         );
     }
     let raw = world
+        .servers
         .mongo
         .connect()
         .await?
-        .database("banking")
+        .database(&world.named("banking"))
         .collection::<Document>("transactions");
     for text in HOSTILE {
         let document = raw

@@ -11,7 +11,7 @@ use super::{bytes, event};
 #[tokio::test(flavor = "multi_thread")]
 async fn of_duplicates_and_late_events_the_newest_by_event_time_stays() -> Result<()> {
     let world = World::start().await?;
-    world.kafka.create_topic(&world.topic, 2).await?;
+    world.servers.kafka.create_topic(&world.topic, 2).await?;
     let (one, two) = (Uuid::new_v4(), Uuid::new_v4());
     let change = |id: Uuid, minute: u32, amount: &str| {
         event(id, |event| {

@@ -44,13 +44,14 @@ impl Topics {
         let prefix = world.topic.clone();
         for name in names {
             world
+                .servers
                 .kafka
                 .create_topic(&format!("{prefix}-{name}"), 1)
                 .await?;
         }
         Ok(Self {
             prefix,
-            producer: world.kafka.producer()?,
+            producer: world.servers.kafka.producer()?,
         })
     }
 
