@@ -171,8 +171,9 @@ impl Observer for Watch {
         metrics.undeclared(source, fields.values().sum());
         let new = self.told().not_named_yet(source, fields.keys());
         if !new.is_empty() {
-            let fields = new.join(", ");
+            let fields = listed(&new);
             tracing::warn!(%source, fields, "fields that are not declared are left out; this is said once");
+            tracing::debug!(%source, fields = new.join(", "), "each of these fields is left out");
         }
     }
 
@@ -201,9 +202,29 @@ impl Observer for Watch {
     }
 }
 
+/// So many fields are named in a line that a person reads.
+const SHOWN_FIELDS: usize = 6;
+
+/// The first fields, and how many more there are.
+fn listed(fields: &[&str]) -> String {
+    let shown = fields.len().min(SHOWN_FIELDS);
+    let (named, more) = (fields[..shown].join(", "), fields.len() - shown);
+    match more {
+        0 => named,
+        _ => format!("{named} and {more} more"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_list_is_cut() {
+        assert_eq!(listed(&["a", "b.c"]), "a, b.c");
+        let many = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        assert_eq!(listed(&many), "a, b, c, d, e, f and 2 more");
+    }
 
     #[test]
     fn a_field_is_named_once_and_not_without_end() {

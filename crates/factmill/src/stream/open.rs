@@ -276,7 +276,7 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
             generations,
             latest,
         },
-        rebuilds: Rebuilds::new(builder, committed),
+        rebuilds: Rebuilds::new(builder, committed, options.once),
     })
 }
 

@@ -32,6 +32,10 @@ const WORK: &str = "rebuilds";
 /// A model's rebuilds take at most one part in this many of the time, however long its history is.
 const ONE_PART_IN: u32 = 10;
 
+/// The pause after a model's first rebuild by a live stream; each is twice the one before, up to the
+/// model's own. So the tables of a stream that was just started follow its first rows closely.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
 /// So often the warehouse is asked for epochs of the job's other processes: one may have committed its
 /// last and ended before it rebuilt.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -62,6 +66,17 @@ pub(crate) struct Rebuilds {
 struct Scheduled {
     state: State,
     due: Instant,
+    /// How long the next one has to wait, when that is less than the model's own pause.
+    pause: Duration,
+}
+
+impl Scheduled {
+    /// After a rebuild that began then and took so long, of a model that is rebuilt this often.
+    fn put_off(&mut self, began: Instant, took: Duration, every: Duration) {
+        let pause = self.pause.min(every);
+        self.due = began + pause.max(took * ONE_PART_IN);
+        self.pause = pause * 2;
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,12 +97,18 @@ struct Stamp {
 }
 
 impl Rebuilds {
-    /// All of the plan's rebuilds, each due at once.
-    pub(super) fn new(builder: Builder, committed: watch::Receiver<Option<Epoch>>) -> Self {
+    /// All of the plan's rebuilds, each due at once. A bounded read ends with rebuilds of its own, so
+    /// that it keeps to the models' pauses from the beginning.
+    pub(super) fn new(
+        builder: Builder,
+        committed: watch::Receiver<Option<Epoch>>,
+        bounded: bool,
+    ) -> Self {
         let plan = &builder.plan;
         let scheduled = Scheduled {
             state: State::Unknown,
             due: Instant::now(),
+            pause: if bounded { Duration::MAX } else { FIRST_PAUSE },
         };
         Self {
             models: vec![scheduled; plan.rebuilds().len()],
@@ -219,7 +240,7 @@ impl Rebuilds {
                     self.models[index].state = self.built_from(index, newest);
                 }
                 let every = self.builder.plan.rebuilds()[index].every;
-                self.models[index].due = began + every.max(began.elapsed() * ONE_PART_IN);
+                self.models[index].put_off(began, began.elapsed(), every);
             }
         }
         Ok(())
@@ -442,5 +463,38 @@ impl Builder {
     async fn alone(&self) -> Result<Alone, BoxedError> {
         let alone = self.databases.warehouse.alone(&self.reader, WORK).await;
         alone.map_err(boxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pauses, in seconds, after rebuilds that take so long.
+    fn pauses(first: Duration, took: Duration, every: u64) -> [u64; 5] {
+        let began = Instant::now();
+        let mut model = Scheduled {
+            state: State::Unknown,
+            due: began,
+            pause: first,
+        };
+        std::array::from_fn(|_| {
+            model.put_off(began, took, Duration::from_secs(every));
+            (model.due - began).as_secs()
+        })
+    }
+
+    #[test]
+    fn pauses_grow_up_to_the_models_own() {
+        let quick = Duration::from_millis(20);
+        assert_eq!(pauses(FIRST_PAUSE, quick, 5), [1, 2, 4, 5, 5]);
+        assert_eq!(pauses(FIRST_PAUSE, quick, 1), [1; 5]);
+        assert_eq!(pauses(Duration::MAX, quick, 30), [30; 5]);
+    }
+
+    #[test]
+    fn a_long_rebuild_is_put_off_for_longer() {
+        let long = Duration::from_secs(3);
+        assert_eq!(pauses(FIRST_PAUSE, long, 5), [30; 5]);
     }
 }
