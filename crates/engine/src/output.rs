@@ -1,5 +1,7 @@
 //! Query results as text and files.
 
+mod table;
+
 use std::io::Write;
 use std::sync::Arc;
 
@@ -12,7 +14,6 @@ use datafusion::arrow::json::writer::{
     JsonArray, LineDelimited, WriterBuilder as JsonWriterBuilder,
 };
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::arrow::util::pretty::pretty_format_batches_with_schema;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::errors::ParquetError;
@@ -163,11 +164,7 @@ impl<'a> Writer<'a> {
             let schema = shown
                 .first()
                 .map_or_else(|| Arc::clone(schema), RecordBatch::schema);
-            writeln!(
-                out,
-                "{}",
-                pretty_format_batches_with_schema(schema, &shown)?
-            )?;
+            writeln!(out, "{}", table::draw(&schema, &shown)?)?;
             *drawn = true;
             *rows = 0;
         }
