@@ -13,6 +13,7 @@ use factmill_produce::{
 use factmill_testkit::Kafka;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::mocking::MockCluster;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 
@@ -295,6 +296,42 @@ async fn the_brokers_of_the_embedded_profile_take_events_too() {
     .await;
     assert_eq!(report.unwrap().acknowledged, 5000);
     assert!(read(&brokers, "bank_data", 5000, |_, _| {}) == sequence(1.0, 5000, 4));
+}
+
+/// librdkafka takes a refused batch for stored where the next one, under way already, is taken: as a
+/// partition does whose leader comes up in between. It sends the next one only while fewer than five
+/// messages of the partition are under way, so these come one by one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_new_leader_refuses_is_sent_again_and_not_taken_for_stored() {
+    const EVENTS: u64 = 200;
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("refused", 1, 1).unwrap();
+    let brokers = cluster.bootstrap_servers();
+    let config = ProduceConfig {
+        rate: Rate::PerSecond(100.0),
+        ..config(&brokers, "refused", EVENTS)
+    };
+    let run = tokio::spawn(async move {
+        produce(config, source(0.0), &CancellationToken::new(), |_| {}).await
+    });
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &brokers)
+        .create()
+        .unwrap();
+    let stored = || {
+        let (low, high) = consumer.fetch_watermarks("refused", 0, LIMIT).unwrap();
+        (high - low) as u64
+    };
+    while stored() < 50 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let round_trip = Duration::from_millis(30);
+    cluster.broker_round_trip_time(1, round_trip).unwrap();
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
+    cluster.request_errors(RDKafkaApiKey::Produce, &[refused]);
+    let report = run.await.unwrap().unwrap();
+    assert_eq!(report.acknowledged, EVENTS);
+    assert_eq!(stored(), EVENTS, "as many are stored as were acknowledged");
 }
 
 /// Gives three events, with a pause and a header, then ends or fails.

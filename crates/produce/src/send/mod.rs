@@ -27,7 +27,8 @@ pub const DEFAULT_PARTITIONS: i32 = 4;
 #[derive(Debug, Clone)]
 pub struct ProduceConfig {
     /// librdkafka's properties for the connection: `bootstrap.servers`, TLS, SASL. Others replace the
-    /// runner's own, but for `enable.idempotence`, which is always on.
+    /// runner's own, but for what makes an acknowledgement sure: `enable.idempotence` and one request at
+    /// a time to each broker.
     pub client: Vec<(String, String)>,
     /// The topic, created when it is missing.
     pub topic: String,
@@ -90,6 +91,11 @@ impl ProduceConfig {
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned())),
         );
         client.set("enable.idempotence", "true");
+        // A partition whose leader comes up just now may refuse a batch and take the next one, which is on
+        // its way already: to a broker that has not heard of the producer any first batch is in order.
+        // librdkafka then takes the refused one for stored too, and reports messages that are nowhere
+        // (github.com/confluentinc/confluent-kafka-go/issues/921). With one request at a time there is no next one.
+        client.set("max.in.flight.requests.per.connection", "1");
         client
     }
 }
