@@ -17,9 +17,9 @@ use datafusion::logical_expr::{
     Expr, Join, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan, Union, lit,
 };
 use factmill_core::table::{DELETED_COLUMN, ORDER_COLUMN};
+use factmill_planner::Operator;
 
 use crate::functions::record_order;
-use crate::operator::Operator;
 use crate::placeholder::{Relation, relation_of, relations};
 
 /// Why there is no plan over new rows.

@@ -8,18 +8,16 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercionRewriter;
-use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::parser::ParserError;
 use factmill_core::diagnostic::{Diagnostic, Location};
+use factmill_planner::Parsed;
 use factmill_project::Rendered;
-
-use crate::operator::find_call;
 
 /// A SQL text that is being compiled, and the names that it may use.
 pub(crate) struct Text<'a> {
     pub(crate) sql: &'a Rendered,
     /// Once it is parsed.
-    pub(crate) statement: Option<&'a Statement>,
+    pub(crate) statement: Option<&'a Parsed>,
     /// Known relations, as they are written.
     pub(crate) relations: &'a BTreeSet<String>,
     pub(crate) state: &'a SessionState,
@@ -147,7 +145,7 @@ impl Text<'_> {
         let named =
             quoted_after(&message, "call to '").or_else(|| quoted_after(&message, "Function '"));
         named
-            .and_then(|name| find_call(self.statement?, name))
+            .and_then(|name| self.statement?.find_call(name))
             .map_or_else(
                 || self.start(),
                 |(line, column)| self.sql.locate(line, column),

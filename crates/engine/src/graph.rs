@@ -11,11 +11,10 @@ use datafusion::datasource::ViewTable;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast;
 use factmill_core::diagnostic::Diagnostic;
 use factmill_core::position::SourceName;
 use factmill_core::table::{Column, TableName};
+use factmill_planner::Parsed;
 use factmill_project::{Dependency, Model, Project, ProjectSource};
 
 use crate::columns;
@@ -28,7 +27,7 @@ use crate::session::{LAKE, WAREHOUSE, schema};
 #[derive(Debug)]
 pub(crate) struct PlannedModel {
     pub(crate) model: Model,
-    pub(crate) statement: Statement,
+    pub(crate) statement: Parsed,
     /// Reads placeholders; its output is `columns`.
     pub(crate) plan: LogicalPlan,
     pub(crate) columns: Vec<Column>,
@@ -187,11 +186,8 @@ impl Graph {
             relations: &self.relations,
             state: &self.state,
         };
-        let plan = self
-            .state
-            .statement_to_plan(statement.clone())
-            .await
-            .map_err(|error| text.diagnose(&error))?;
+        let plan = statement.plan(&self.state).await;
+        let plan = plan.map_err(|error| text.diagnose(&error))?;
         let plan = analyzed(&self.state, plan.clone())
             .map_err(|error| vec![text.diagnose_types(&error, &plan)])?;
         let columns = columns::columns(model, plan.schema())?;
@@ -225,20 +221,16 @@ impl Graph {
         Ok(())
     }
 
-    fn parse(&self, model: &Model) -> std::result::Result<Statement, Vec<Diagnostic>> {
+    fn parse(&self, model: &Model) -> std::result::Result<Parsed, Vec<Diagnostic>> {
         let text = Text {
             sql: &model.sql,
             statement: None,
             relations: &self.relations,
             state: &self.state,
         };
-        let dialect = self.state.config_options().sql_parser.dialect;
-        let statement = self
-            .state
-            .sql_to_statement(model.sql.text(), &dialect)
-            .map_err(|error| text.diagnose(&error))?;
-        let is_query = matches!(&statement, Statement::Statement(statement) if matches!(**statement, ast::Statement::Query(_)));
-        if !is_query {
+        let statement = Parsed::parse(&self.state, model.sql.text());
+        let statement = statement.map_err(|error| text.diagnose(&error))?;
+        if !statement.is_query() {
             return Err(vec![
                 Diagnostic::at(
                     text.start(),

@@ -36,7 +36,6 @@ mod graph;
 mod lineage;
 mod maintenance;
 mod newest;
-mod operator;
 mod placeholder;
 mod reading;
 mod replay;

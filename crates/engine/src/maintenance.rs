@@ -11,6 +11,7 @@ use factmill_core::diagnostic::Diagnostic;
 use factmill_core::position::SourceName;
 use factmill_core::source_schema::deleted_field;
 use factmill_core::table::{Maintenance, ORDER_COLUMN, Table};
+use factmill_planner::Operator;
 use factmill_project::{Dependency, Materialized, Model, ProjectSource};
 
 use crate::columns;
@@ -19,7 +20,6 @@ use crate::diagnose::nearest;
 use crate::documents::{self, DocumentChoice};
 use crate::graph::{Graph, PlannedModel};
 use crate::lineage::origin_of;
-use crate::operator::{Operator, find_call};
 use crate::placeholder::{self, Relation};
 use crate::replay::unrepeatable;
 
@@ -352,7 +352,7 @@ impl<'a> Chooser<'a> {
             return Ok(());
         };
         let model = &planned.model;
-        if let Some((line, column)) = find_call(&planned.statement, &call.function) {
+        if let Some((line, column)) = planned.statement.find_call(&call.function) {
             self.reported.insert(&model.name);
             return Err(Diagnostic::at(
                 model.sql.locate(line, column),
@@ -418,16 +418,15 @@ impl<'a> Chooser<'a> {
         planned: &'b PlannedModel,
         operator: Operator,
     ) -> Option<(&'b PlannedModel, (usize, usize))> {
-        let here = operator
-            .find(&planned.statement)
-            .map(|place| (planned, place));
+        let here = planned.statement.find(operator);
+        let here = here.map(|place| (planned, place));
         here.or_else(|| {
             let views = self.graph.models.iter().rev();
             views
                 .filter(|view| {
                     view.model.materialized.is_inlined() && self.reads(planned, &view.model.name)
                 })
-                .find_map(|view| Some((view, operator.find(&view.statement)?)))
+                .find_map(|view| Some((view, view.statement.find(operator)?)))
         })
     }
 

@@ -9,6 +9,7 @@ use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
+use factmill_planner as planner;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
@@ -38,7 +39,7 @@ pub(crate) async fn start(
     schema: SchemaRef,
 ) -> Result<Rows, ModelError> {
     let failed = |error| ModelError::running(work, error);
-    let plan = state.create_physical_plan(plan).await.map_err(failed)?;
+    let plan = planner::physical(state, plan).await.map_err(failed)?;
     let batches = execute_stream(plan, Arc::new(TaskContext::from(state))).map_err(failed)?;
     let (work, under) = (work.clone(), Arc::clone(&schema));
     let batches = batches.map(move |batch| {

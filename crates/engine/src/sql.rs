@@ -18,6 +18,7 @@ use datafusion::execution::context::SQLOptions;
 use factmill_core::diagnostic::{Diagnostic, Diagnostics, Location};
 use factmill_core::error::ErrorKind;
 use factmill_core::source::{BoxedError, Classified};
+use factmill_planner::Parsed;
 use factmill_project::{Model, Project, Rendered};
 
 use crate::diagnose::Text;
@@ -149,17 +150,11 @@ impl SqlSession {
             Err(diagnostics) => SqlError::Query(diagnostics),
             Ok(()) => SqlError::Query(Diagnostic::bare("the query is wrong").into()),
         };
-        let dialect = self.state.config_options().sql_parser.dialect;
-        let statement = self
-            .state
-            .sql_to_statement(sql, &dialect)
-            .map_err(|error| wrong(text.diagnose(&error)))?;
+        let statement = Parsed::parse(&self.state, sql);
+        let statement = statement.map_err(|error| wrong(text.diagnose(&error)))?;
         text.statement = Some(&statement);
-        let plan = self
-            .state
-            .statement_to_plan(statement.clone())
-            .await
-            .map_err(|error| wrong(text.diagnose(&error)))?;
+        let plan = statement.plan(&self.state).await;
+        let plan = plan.map_err(|error| wrong(text.diagnose(&error)))?;
         let reading_only = SQLOptions::new()
             .with_allow_ddl(false)
             .with_allow_dml(false)

@@ -110,7 +110,9 @@ impl ScalarUDFImpl for DateTrunc {
 #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use datafusion::arrow::util::pretty::pretty_format_batches;
+    use datafusion::physical_plan::collect;
     use datafusion::prelude::SessionContext;
+    use factmill_planner::Parsed;
 
     use crate::session::{Memory, state};
 
@@ -128,7 +130,11 @@ mod tests {
     ];
 
     async fn answer(context: &SessionContext, query: &str) -> String {
-        let rows = context.sql(query).await.unwrap().collect().await.unwrap();
+        let state = context.state();
+        let parsed = Parsed::parse(&state, query).unwrap();
+        let plan = parsed.plan(&state).await.unwrap();
+        let plan = factmill_planner::physical(&state, &plan).await.unwrap();
+        let rows = collect(plan, context.task_ctx()).await.unwrap();
         pretty_format_batches(&rows).unwrap().to_string()
     }
 

@@ -79,13 +79,13 @@ mod tests {
         let table = draw(&rows.schema(), std::slice::from_ref(&rows)).unwrap();
         assert_eq!(
             table.to_string(),
-            "+------+---------------+\n\
-             | many | text          |\n\
-             +======================+\n\
+            "+------+--------------+\n\
+             | many | text         |\n\
+             +------+--------------+\n\
              |    7 | a\\u{1b}[2J\\r |\n\
-             | 1000 |               |\n\
-             | NULL | NULL          |\n\
-             +------+---------------+"
+             | 1000 |              |\n\
+             | NULL | NULL         |\n\
+             +------+--------------+"
         );
     }
 }

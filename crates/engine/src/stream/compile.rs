@@ -13,6 +13,7 @@ use datafusion::logical_expr::LogicalPlan;
 use factmill_core::diagnostic::{Diagnostic, Diagnostics};
 use factmill_core::position::SourceName;
 use factmill_core::table::{Maintenance, Table, TableName};
+use factmill_planner as planner;
 use factmill_project::{Job, Model, Project, ProjectSource};
 
 use super::compiled::{CompiledModel, Kept};
@@ -258,7 +259,7 @@ impl Compiler<'_> {
     /// The rows of a model that reads no stream.
     async fn compute(&self, choice: &Choice) -> Result<Vec<RecordBatch>> {
         let plan = bind(choice.plan.clone(), &mut |relation| self.bound(relation))?;
-        let plan = self.state.create_physical_plan(&plan).await?;
+        let plan = planner::physical(self.state, &plan).await?;
         let context = Arc::new(TaskContext::from(self.state));
         let batches = datafusion::physical_plan::collect(plan, context).await?;
         batches

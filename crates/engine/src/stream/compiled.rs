@@ -19,6 +19,7 @@ use datafusion::physical_plan::{ExecutionPlan, collect};
 
 use factmill_core::table::Column;
 use factmill_core::types::DeclaredType;
+use factmill_planner as planner;
 
 use super::epoch_rows::EpochScan;
 use crate::error::{LONGEST_KEY, ModelError, Work};
@@ -82,7 +83,7 @@ impl CompiledModel {
         schema: SchemaRef,
         plan: &LogicalPlan,
     ) -> Result<Self> {
-        let mut plan = state.create_physical_plan(plan).await?;
+        let mut plan = planner::physical(state, plan).await?;
         if plan.properties().partitioning.partition_count() > 1 {
             plan = Arc::new(CoalescePartitionsExec::new(plan));
         }

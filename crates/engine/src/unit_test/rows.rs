@@ -12,6 +12,7 @@ use datafusion::execution::{SessionState, TaskContext};
 use datafusion::physical_plan::collect;
 use factmill_core::diagnostic::{Diagnostic, Location};
 use factmill_core::table::Column;
+use factmill_planner::{self as planner, Parsed};
 use factmill_project::unit_test::{GivenRow, GivenRows};
 use factmill_project::{Rendered, nearest};
 use serde_json::{Map, Value};
@@ -86,8 +87,7 @@ async fn queried(
 ) -> Result<(Vec<String>, Vec<GivenRow>), Vec<Diagnostic>> {
     let sql = Rendered::verbatim(text, location.clone());
     let relations = std::collections::BTreeSet::new();
-    let dialect = state.config_options().sql_parser.dialect;
-    let statement = state.sql_to_statement(text, &dialect);
+    let statement = Parsed::parse(state, text);
     let place = Text {
         sql: &sql,
         statement: None,
@@ -95,10 +95,10 @@ async fn queried(
         state,
     };
     let statement = statement.map_err(|error| place.diagnose(&error))?;
-    let plan = state.statement_to_plan(statement).await;
+    let plan = statement.plan(state).await;
     let plan = plan.map_err(|error| place.diagnose(&error))?;
     let run = async {
-        let plan = state.create_physical_plan(&plan).await?;
+        let plan = planner::physical(state, &plan).await?;
         let schema = plan.schema();
         let batches = collect(plan, Arc::new(TaskContext::from(state))).await?;
         let names = schema.fields().iter().map(|field| field.name().clone());

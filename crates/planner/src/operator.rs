@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
 /// An operator that is not delta-safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Operator {
+pub enum Operator {
     /// `group by` or an aggregate function.
     Aggregate,
     /// `distinct`, also that of `union`.
@@ -43,7 +43,7 @@ pub(crate) enum Operator {
 
 impl Operator {
     /// What it is called in a message.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Aggregate => "an aggregate",
             Self::Distinct => "distinct",
@@ -63,7 +63,7 @@ impl Operator {
     }
 
     /// What to do about it.
-    pub(crate) fn help(self) -> &'static str {
+    pub fn help(self) -> &'static str {
         match self {
             Self::Aggregate | Self::Window | Self::Recursive | Self::Other => {
                 "materialize the model as `table`: it is then rebuilt on a schedule (config.meta.factmill.rebuild_every)"
