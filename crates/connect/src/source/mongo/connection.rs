@@ -123,15 +123,22 @@ impl Connection {
         let name = self.collection.name();
         let database = self.client.database(&self.collection.namespace().db);
         let collections = async {
-            let found = database.list_collections().filter(doc! { "name": name });
-            found.await?.try_collect::<Vec<_>>().await
+            // the driver's own type for the answer takes as long to compile as all of this source
+            let list = doc! { "listCollections": 1, "filter": { "name": name }, "cursor": {} };
+            let found = database.run_cursor_command(list).await?;
+            found.try_collect::<Vec<Document>>().await
         };
         let collections = self.answered(collections).await?;
         // not every server heeds the filter
-        let found = collections.into_iter().find(|found| found.name == name);
-        Ok(found.map(|found| match found.info.uuid {
-            Some(uuid) => format!("{}/{}", self.namespace, hex(&uuid.bytes)),
-            None => format!("{}/{}", self.hosts, self.namespace),
+        let mut collections = collections.iter();
+        let found =
+            collections.find(|found| found.get_str("name").is_ok_and(|found| found == name));
+        Ok(found.map(|found| {
+            let told = found.get_document("info").ok();
+            match told.and_then(|info| info.get("uuid")) {
+                Some(Bson::Binary(uuid)) => format!("{}/{}", self.namespace, hex(&uuid.bytes)),
+                _ => format!("{}/{}", self.hosts, self.namespace),
+            }
         }))
     }
 
