@@ -21,7 +21,7 @@ pub use chromium::chromedriver;
 pub use go::go;
 pub(crate) use maven::{Artifact, copy, unpack};
 pub use node::node;
-pub(crate) use node::packages as npm_packages;
+pub use node::packages as npm_packages;
 
 /// Kafka 4 runs on Java 17 and newer.
 const JAVA_SINCE: u32 = 17;

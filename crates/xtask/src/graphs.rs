@@ -9,7 +9,6 @@ use anyhow::{Context, Result};
 use factmill_project::job::Origin;
 use factmill_project::{Dependency, Job, LoadOptions, Model, Project};
 
-use crate::picture::escaped;
 use crate::steps;
 
 /// Where the pictures are.
@@ -264,6 +263,14 @@ path{fill:none;stroke:#8c959f;stroke-width:1.2}
 .fact rect{fill:#fff8c5;stroke:#9a6700}
 .aggregate rect{fill:#fbefff;stroke:#8250df}
 </style>";
+
+/// Text as XML has it.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
 
 #[cfg(test)]
 mod tests {

@@ -6,10 +6,10 @@
 mod bench;
 mod ci;
 mod graphs;
-mod picture;
 mod pictures;
 mod schema;
 mod steps;
+mod terminal;
 mod test;
 
 use std::process::ExitCode;
@@ -38,7 +38,7 @@ enum Task {
     Schema,
     /// Draw anew what each job's models are made of, docs/graphs
     Graphs,
-    /// Run every job and take anew the pictures of what one sees, docs/pictures
+    /// Run every job and take anew the screenshots of what one sees, docs/pictures
     Pictures(pictures::Arguments),
     /// What CI checks beside the tests: format, compose file, dependencies, lints, docs
     Ci,

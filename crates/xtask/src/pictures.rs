@@ -1,19 +1,20 @@
 //! `cargo xtask pictures`: what one sees of each job, for the README, from real runs.
 //!
-//! Every job streams on the embedded profile in a copy of the project; a question about its tables
-//! becomes a picture of a terminal, the page of ecommerce a screenshot of a real browser.
+//! Every job streams on the embedded profile in a copy of the project: screenshots of the terminal that it
+//! runs in, of another that asks its tables meanwhile, and of the page of ecommerce.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use factmill_testkit::{Browser, project};
 
-use crate::picture::terminal;
 use crate::steps;
+use crate::terminal::{self, Terminal};
 
 /// Where the pictures are.
 const FOLDER: &str = "docs/pictures";
@@ -27,23 +28,29 @@ const QUESTIONS: [(&str, &str); 4] = [
     ),
     (
         "payments",
-        "select description, count(*) as payments, min(amount_raw) as least, max(amount_raw) as most, avg(amount) as scaled\n\
+        "select description, count(*) as payments, avg(amount_raw)::numeric(18,2) as mean, avg(amount)::numeric(18,4) as scaled\n\
          from payments.fct_payments group by 1 order by payments desc, 1 limit 10",
     ),
     (
         "stripe",
-        "select currency, count(*) as charges, sum(amount_usd) as usd, sum(amount_eur) as eur\n\
+        "select currency, count(*) as charges, sum(amount_usd)::numeric(18,2) as usd, sum(amount_eur)::numeric(18,2) as eur\n\
          from stripe.fct_charges where is_paid and amount_usd is not null group by 1 order by usd desc",
     ),
     (
         "retail",
-        "select language, sentiment_label, count(*) as reviews, avg(sentiment) as sentiment\n\
+        "select language, sentiment_label, count(*) as reviews, avg(sentiment)::numeric(4,2) as sentiment\n\
          from retail.fct_reviews where sentiment_label is not null group by 1, 2 order by 1, 4 desc",
     ),
 ];
 
 /// How many of each source the page has counted when its picture is taken.
 const COUNTED: &str = "25";
+
+/// How long a stream runs beside a question.
+const FOR_TERMINALS: &str = "25s";
+
+/// When the question is asked: the first part of the input is through by then.
+const SEEN_AFTER: Duration = Duration::from_secs(15);
 
 /// Long enough for the page to be full, and then the stream ends by itself.
 const FOR: &str = "100s";
@@ -63,35 +70,49 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let folder = steps::workspace().join(FOLDER);
     fs::create_dir_all(&folder)?;
     let project = project::shipped()?;
+    let binary = match &arguments.binary {
+        Some(binary) => fs::canonicalize(binary)?,
+        None => built()?,
+    };
     let factmill = Factmill {
-        binary: arguments.binary.clone(),
+        binary: &binary,
         project: project.path(),
     };
-    for (job, question) in QUESTIONS {
-        let file = folder.join(format!("{job}.svg"));
-        fs::write(&file, factmill.asked(job, question)?)?;
-        println!("{}", file.display());
-    }
     let runtime = tokio::runtime::Runtime::new().context("could not start a runtime")?;
-    let picture = runtime.block_on(factmill.page())?;
-    let file = folder.join("ecommerce.png");
-    fs::write(&file, picture)?;
-    println!("{}", file.display());
-    Ok(())
+    let save = |job: &str, picture: Vec<u8>| -> Result<()> {
+        let file = folder.join(format!("{job}.png"));
+        fs::write(&file, picture)?;
+        println!("{}", file.display());
+        Ok(())
+    };
+    for (job, question) in QUESTIONS {
+        save(job, runtime.block_on(factmill.asked(job, question))?)?;
+    }
+    save("ecommerce", runtime.block_on(factmill.page())?)
+}
+
+/// The program, built now; it lies beside the one that runs this.
+fn built() -> Result<PathBuf> {
+    steps::run(&mut steps::cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "factmill",
+    ]))?;
+    let beside = std::env::current_exe()?.with_file_name("factmill");
+    ensure!(beside.is_file(), "{} is not there", beside.display());
+    Ok(beside)
 }
 
 /// The program in a project's folder.
 struct Factmill<'a> {
-    binary: Option<PathBuf>,
+    binary: &'a Path,
     project: &'a Path,
 }
 
 impl Factmill<'_> {
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = match &self.binary {
-            Some(binary) => Command::new(binary),
-            None => steps::cargo(&["run", "--release", "--quiet", "--package", "factmill", "--"]),
-        };
+        let mut command = Command::new(self.binary);
         command
             .args(arguments)
             .arg("--project-dir")
@@ -101,33 +122,21 @@ impl Factmill<'_> {
         command
     }
 
-    /// Standard output of a success, without the last line's end.
-    fn output(&self, arguments: &[&str]) -> Result<String> {
-        let output = self.command(arguments).output()?;
-        ensure!(
-            output.status.success(),
-            "factmill {} failed:\n{}",
-            arguments.join(" "),
-            String::from_utf8_lossy(&output.stderr)
+    /// A stream that runs for a while in one terminal, and in another the question to its tables.
+    async fn asked(&self, job: &str, question: &str) -> Result<Vec<u8>> {
+        let programs = self.binary.parent().context("a program lies in a folder")?;
+        let stream = format!("factmill stream {job} --for {FOR_TERMINALS}");
+        let stream = Terminal::start(&stream, self.project, programs)?;
+        tokio::time::sleep(SEEN_AFTER).await;
+        let question = format!(
+            "factmill sql \"\n    {}\"",
+            question.replace('\n', "\n    ")
         );
-        Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
-    }
-
-    /// Streams a job to its end and asks its tables; the picture of both.
-    fn asked(&self, job: &str, question: &str) -> Result<String> {
-        let summary = self.output(&["stream", job, "--once"])?;
-        let answer = self.output(&["sql", question])?;
-        let typed = format!("factmill sql \"{question}\"").replace('\n', "\n    ");
-        let stream = format!("$ factmill stream {job} --once");
-        let mut lines: Vec<String> = vec![stream];
-        lines.extend(summary.lines().map(str::to_owned));
-        lines.push(String::new());
-        lines.extend(typed.lines().enumerate().map(|(row, line)| match row {
-            0 => format!("$ {line}"),
-            _ => line.to_owned(),
-        }));
-        lines.extend(answer.lines().map(str::to_owned));
-        Ok(terminal(&format!("{job}, embedded profile"), &lines))
+        let answered = Terminal::start(&question, self.project, programs)?.end()?;
+        let seen = stream.written();
+        stream.end()?;
+        let browser = Browser::start().await?;
+        terminal::screenshot(&browser, &[seen, answered]).await
     }
 
     /// The page beside the stream, once it has something to show.

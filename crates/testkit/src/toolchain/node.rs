@@ -32,7 +32,7 @@ pub fn node() -> Result<PathBuf> {
 ///
 /// # Errors
 /// When `npm` or the packages cannot be installed.
-pub(crate) fn packages(entry: &str, packages: &[String]) -> Result<PathBuf> {
+pub fn packages(entry: &str, packages: &[String]) -> Result<PathBuf> {
     super::cached(entry, |folder| {
         let npm = super::ensure("npm", &NODE)?;
         eprintln!("testkit: installing {}", packages.join(" and "));
