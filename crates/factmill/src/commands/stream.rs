@@ -86,7 +86,7 @@ pub(super) async fn run(arguments: &StreamArgs, context: &Context) -> anyhow::Re
         Profile::Embedded {
             directory,
             databases,
-        } => private::run(&run, &directory, databases).await?,
+        } => private::run(run, &directory, databases).await?,
     }
     Ok(ExitCode::Done)
 }

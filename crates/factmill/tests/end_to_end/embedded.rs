@@ -1,6 +1,7 @@
 //! The embedded profile as a newcomer meets it: started, stopped and started again in one folder.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -367,6 +368,40 @@ async fn once_ends_by_itself_and_a_killed_run_leaves_nothing_in_the_way() -> Res
     Counts::of(&client).await?.hold()?;
     drop(client);
     interrupt(project, again)
+}
+
+/// `--all` runs every job that can run here, and says which cannot.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_jobs_stream_where_no_mongodb_is() -> Result<()> {
+    let _turn = turn().await;
+    let project = project::shipped()?;
+    let all = ["stream", "--all", "--once", "--json"];
+    let mut command = factmill(project.path(), &all);
+    command.env("PATH", path_without_mongod()?);
+    let streamed = finished(command)?;
+    let said = String::from_utf8_lossy(&streamed.stderr);
+    ensure!(streamed.status.success(), "{}:\n{said}", streamed.status);
+    ensure!(said.contains("banking_chained is left out"), "{said}");
+    let summaries = String::from_utf8(streamed.stdout)?;
+    let mut jobs = Vec::new();
+    for summary in summaries.lines() {
+        let summary: Value = serde_json::from_str(summary)?;
+        ensure!(summary["rows_in"].as_i64() > Some(0), "{summary}");
+        jobs.push(summary["job"].as_str().context("a name")?.to_owned());
+    }
+    jobs.sort_unstable();
+    ensure!(
+        jobs == ["banking", "ecommerce", "payments", "retail", "stripe"],
+        "{jobs:?}"
+    );
+    Ok(())
+}
+
+/// The folders of programs, but for those that have a `mongod`.
+fn path_without_mongod() -> Result<OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).filter(|folder| !folder.join("mongod").exists());
+    Ok(std::env::join_paths(folders)?)
 }
 
 /// Runs payments over a file to its end; how many rows were read of the topic.

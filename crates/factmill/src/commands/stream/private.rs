@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use factmill_connect::source::kafka::{Identity, KafkaConfig};
+use factmill_project::job::Origin;
 use futures::future::{join_all, try_join_all};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use crate::embedded::{Feed, Place, Servers, Wanted};
 use crate::failure::chain;
 use crate::printer::BOLD;
 use crate::producers;
+use crate::stream::Shared;
 use crate::web::{self, PAGE_PORT, Page};
 use crate::workspace::embedded_failure;
 
@@ -23,7 +25,7 @@ use crate::workspace::embedded_failure;
 /// # Errors
 /// As a stream on other servers, and when private ones cannot be had.
 pub(super) async fn run(
-    run: &Run<'_>,
+    mut run: Run<'_>,
     directory: &Path,
     databases: BTreeMap<String, Warehouse>,
 ) -> anyhow::Result<()> {
@@ -45,10 +47,30 @@ pub(super) async fn run(
         databases,
         ..servers.connections()
     };
-    let streamed = stream(run, &servers, &connections).await;
+    if run.arguments.all && connections.mongo.is_none() {
+        leave_out_readers_of_collections(&mut run);
+    }
+    let streamed = stream(&run, &servers, &connections).await;
     let ended = servers.end().await.map_err(embedded_failure);
     streamed?;
     Ok(ended?)
+}
+
+/// `--all` is every job that can run here: one that reads collections cannot without a MongoDB.
+fn leave_out_readers_of_collections(run: &mut Run<'_>) {
+    let printer = &run.workspace.printer;
+    run.jobs.retain(|job| {
+        let mut sources = job.sources.iter();
+        let reads = sources.any(|source| matches!(source.origin, Origin::Mongo(_)));
+        if reads {
+            printer.warn(format_args!(
+                "{} is left out: it reads a collection of MongoDB, and no mongod is on the PATH",
+                job.name
+            ));
+        }
+        !reads
+    });
+    run.shared = Shared::new(run.jobs.len());
 }
 
 async fn stream(run: &Run<'_>, servers: &Servers, connections: &Connections) -> anyhow::Result<()> {
