@@ -87,17 +87,21 @@ impl World {
             Some(servers) => servers,
             None => Servers::start(Mongo::start()).await?,
         };
-        Self::on(Lent::to_hand_on(servers), turn).await
+        Self::on(servers, true, turn).await
     }
 
     /// On servers that no other world gets: the test kills one of them or wants another MongoDB.
     pub(super) async fn start_own(mongo: impl Future<Output = Result<Mongo>>) -> Result<Self> {
         let turn = turn().await;
         let servers = Servers::start(mongo).await?;
-        Self::on(Lent::to_end(servers), turn).await
+        Self::on(servers, false, turn).await
     }
 
-    async fn on(servers: Lent, turn: Turn) -> Result<Self> {
+    async fn on(servers: Servers, handed_on: bool, turn: Turn) -> Result<Self> {
+        let servers = Lent {
+            servers: Some(servers),
+            handed_on,
+        };
         let database = servers.postgres.create_database().await?;
         let mark = unique_name("").replace('_', "-");
         Ok(Self {
@@ -415,22 +419,6 @@ impl Servers {
             postgres,
             mongo,
         })
-    }
-}
-
-impl Lent {
-    fn to_hand_on(servers: Servers) -> Self {
-        Self {
-            servers: Some(servers),
-            handed_on: true,
-        }
-    }
-
-    fn to_end(servers: Servers) -> Self {
-        Self {
-            servers: Some(servers),
-            handed_on: false,
-        }
     }
 }
 
