@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use factmill_core::diagnostic::{Diagnostic, Diagnostics};
-use factmill_project::job::Origin;
 use factmill_project::yaml::{self, Loaded, Variables};
 use factmill_project::{Dependency, Job, Model, Project, ProjectSource, nearest};
 
@@ -59,10 +58,11 @@ impl Needs {
     /// Everything that streaming these jobs takes.
     pub(crate) fn of(jobs: &[&Job]) -> Self {
         let sources = || jobs.iter().flat_map(|job| &job.sources);
-        let reads_collection = sources().any(|source| matches!(source.origin, Origin::Mongo(_)));
         Self {
             kafka: sources().any(|source| source.origin.topic().is_some()),
-            mongo: reads_collection || jobs.iter().any(|job| job.raw_store.is_some()),
+            mongo: jobs
+                .iter()
+                .any(|job| job.raw_store.is_some() || job.reads_collections()),
             schema_registry: sources().any(|source| source.format.needs_registry()),
             ..Self::DATA
         }

@@ -131,6 +131,14 @@ pub enum FileFormat {
     Parquet,
 }
 
+impl Job {
+    /// Whether one of its sources is a MongoDB collection.
+    pub fn reads_collections(&self) -> bool {
+        let mut sources = self.sources.iter();
+        sources.any(|source| matches!(source.origin, Origin::Mongo(_)))
+    }
+}
+
 impl Origin {
     /// The Kafka topic that it is, if it is one.
     pub fn topic(&self) -> Option<&str> {

@@ -17,7 +17,7 @@ use factmill_core::epoch::Reader;
 use factmill_core::error::ErrorKind;
 use factmill_core::source::{BoxedError, Classified};
 use factmill_engine::{Memory, StreamPlan};
-use factmill_project::job::{FileFormat, FilesOrigin, JobSource, Origin, Trigger};
+use factmill_project::job::{FileFormat, FilesOrigin, Origin, Trigger};
 use factmill_project::{Job as JobFile, Project};
 
 use tokio::sync::Semaphore;
@@ -295,8 +295,7 @@ async fn open_documents(
         .iter()
         .map(|collection| collection.name.to_string());
     let collections_named = names.collect::<Vec<_>>().join(", ");
-    let reads_collection = |source: &JobSource| matches!(source.origin, Origin::Mongo(_));
-    let is_wanted = job.raw_store.is_some() || job.sources.iter().any(reads_collection);
+    let is_wanted = job.raw_store.is_some() || job.reads_collections();
     let Some(url) = url.filter(|_| is_wanted) else {
         tracing::warn!(
             job = job.name,

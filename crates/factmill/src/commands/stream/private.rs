@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use factmill_connect::source::kafka::{Identity, KafkaConfig};
-use factmill_project::job::Origin;
 use futures::future::{join_all, try_join_all};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -60,8 +59,7 @@ pub(super) async fn run(
 fn leave_out_readers_of_collections(run: &mut Run<'_>) {
     let printer = &run.workspace.printer;
     run.jobs.retain(|job| {
-        let mut sources = job.sources.iter();
-        let reads = sources.any(|source| matches!(source.origin, Origin::Mongo(_)));
+        let reads = job.reads_collections();
         if reads {
             printer.warn(format_args!(
                 "{} is left out: it reads a collection of MongoDB, and no mongod is on the PATH",
