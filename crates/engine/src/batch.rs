@@ -5,7 +5,6 @@ mod tests;
 
 use std::sync::Arc;
 
-use async_recursion::async_recursion as boxed;
 use datafusion::arrow::datatypes::Schema;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::Column;
@@ -15,6 +14,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use factmill_core::diagnostic::{Diagnostic, Diagnostics};
 use factmill_core::table::{DELETED_COLUMN, Maintenance, ORDER_COLUMN, Table};
 use factmill_project::{Model, Project, ProjectSource};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use crate::error::{ModelError, Work};
 use crate::graph::Graph;
@@ -42,21 +43,23 @@ impl BatchPlan {
     ///
     /// # Errors
     /// Everything that is wrong in the models' SQL and YAML, at once, each with its place.
-    #[boxed]
-    pub async fn compile(
-        project: &Project,
-        models: &[Model],
-        memory: &Memory,
+    pub fn compile<'a>(
+        project: &'a Project,
+        models: &'a [Model],
+        memory: &'a Memory,
         partitions: usize,
-    ) -> Result<Self, Diagnostics> {
-        let state = session::state(memory, partitions, &project.dir).map_err(|error| {
-            Diagnostic::bare(format!(
-                "the SQL engine did not start: {}",
-                error.strip_backtrace()
-            ))
-        })?;
-        let (graph, wrong) = Graph::plan(project, models, state).await;
-        Self::choose(graph, project.sources.clone(), wrong)
+    ) -> BoxFuture<'a, Result<Self, Diagnostics>> {
+        async move {
+            let state = session::state(memory, partitions, &project.dir).map_err(|error| {
+                Diagnostic::bare(format!(
+                    "the SQL engine did not start: {}",
+                    error.strip_backtrace()
+                ))
+            })?;
+            let (graph, wrong) = Graph::plan(project, models, state).await;
+            Self::choose(graph, project.sources.clone(), wrong)
+        }
+        .boxed()
     }
 
     /// The same from models that are planned; `contracts` are those of all sources.
@@ -103,39 +106,46 @@ impl BatchPlan {
     ///
     /// # Panics
     /// When there is no table of that index.
-    #[boxed]
-    pub async fn run(&self, table: usize, inputs: &Inputs) -> Result<Rows, ModelError> {
-        let choice = &self.choices[table];
-        let work = Work::model(&choice.table.model);
-        let failed = |error| ModelError::running(&work, error);
-        if let Some(lake) = &inputs.lake {
-            lake.register_store(self.state.runtime_env())
+    pub fn run<'a>(
+        &'a self,
+        table: usize,
+        inputs: &'a Inputs,
+    ) -> BoxFuture<'a, Result<Rows, ModelError>> {
+        async move {
+            let choice = &self.choices[table];
+            let work = Work::model(&choice.table.model);
+            let failed = |error| ModelError::running(&work, error);
+            if let Some(lake) = &inputs.lake {
+                lake.register_store(self.state.runtime_env())
+                    .map_err(failed)?;
+            }
+            let known = |relation: &Relation| self.seed(relation);
+            let plan = inputs
+                .bind(&work, choice.plan.clone(), &self.contracts, &known)
+                .await?;
+            if choice.key.is_empty() {
+                return start(&self.state, &work, &plan, Arc::clone(&choice.schema)).await;
+            }
+            let plan = live(plan, &choice.table).map_err(failed)?;
+            let columns = choice
+                .key
+                .iter()
+                .map(|index| choice.schema.field(*index).name());
+            let by_key = columns
+                .map(|column| Expr::Column(Column::new_unqualified(column)).sort(true, true));
+            let newest_first =
+                Expr::Column(Column::new_unqualified(ORDER_COLUMN)).sort(false, false);
+            let sorted = LogicalPlanBuilder::from(plan)
+                .sort(by_key.chain([newest_first]))
+                .and_then(LogicalPlanBuilder::build)
                 .map_err(failed)?;
+            // A table holds no deleted row, so it is not marked either.
+            let columns = &choice.schema.fields()[..=choice.table.columns.len()];
+            let schema = Arc::new(Schema::new(columns));
+            let rows = start(&self.state, &work, &sorted, schema).await?;
+            Ok(newest_of_sorted(rows, work.clone(), choice.key.clone()))
         }
-        let known = |relation: &Relation| self.seed(relation);
-        let plan = inputs
-            .bind(&work, choice.plan.clone(), &self.contracts, &known)
-            .await?;
-        if choice.key.is_empty() {
-            return start(&self.state, &work, &plan, Arc::clone(&choice.schema)).await;
-        }
-        let plan = live(plan, &choice.table).map_err(failed)?;
-        let columns = choice
-            .key
-            .iter()
-            .map(|index| choice.schema.field(*index).name());
-        let by_key =
-            columns.map(|column| Expr::Column(Column::new_unqualified(column)).sort(true, true));
-        let newest_first = Expr::Column(Column::new_unqualified(ORDER_COLUMN)).sort(false, false);
-        let sorted = LogicalPlanBuilder::from(plan)
-            .sort(by_key.chain([newest_first]))
-            .and_then(LogicalPlanBuilder::build)
-            .map_err(failed)?;
-        // A table holds no deleted row, so it is not marked either.
-        let columns = &choice.schema.fields()[..=choice.table.columns.len()];
-        let schema = Arc::new(Schema::new(columns));
-        let rows = start(&self.state, &work, &sorted, schema).await?;
-        Ok(newest_of_sorted(rows, work.clone(), choice.key.clone()))
+        .boxed()
     }
 
     fn seed(&self, relation: &Relation) -> Option<Arc<dyn TableProvider>> {

@@ -114,7 +114,7 @@ impl Graph {
             Some(_) => Relation::Reference(source.name.clone()),
             None => Relation::Source(source.name.clone()),
         };
-        let placeholder = Placeholder::new(relation, arrow);
+        let placeholder = Placeholder::table(relation, arrow);
         self.register_source(&source.name, placeholder)
     }
 
@@ -164,7 +164,7 @@ impl Graph {
             };
             let rows = SeedRows::read(project, seed)?;
             let placeholder =
-                Placeholder::new(Relation::Table(seed.relation.clone()), rows.rows.schema());
+                Placeholder::table(Relation::Table(seed.relation.clone()), rows.rows.schema());
             self.register(&seed.relation, placeholder)
                 .map_err(|error| {
                     Diagnostic::bare(format!("seed `{name}`: {}", error.strip_backtrace()))
@@ -205,7 +205,7 @@ impl Graph {
                 Some(model.sql.text().to_owned()),
             ))
         } else {
-            Placeholder::new(
+            Placeholder::table(
                 Relation::Table(model.relation.clone()),
                 columns::arrow_schema(&columns),
             )

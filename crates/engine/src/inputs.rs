@@ -18,7 +18,7 @@ use crate::error::{ModelError, Work};
 use crate::functions::record_order;
 use crate::lake::LakeSnapshot;
 use crate::placeholder::{Relation, bind, relations};
-use crate::reading::ReaderTable;
+use crate::reading;
 use crate::reference::{self, Databases};
 
 /// Where rows come from.
@@ -64,16 +64,13 @@ impl Inputs {
         match relation {
             Relation::Table(name) => {
                 let warehouse = &self.databases.warehouse;
-                let reader = warehouse
-                    .table(name)
-                    .await
-                    .map_err(crate::reading::external)?;
+                let reader = warehouse.table(name).await.map_err(reading::external)?;
                 let reader = reader.ok_or_else(|| {
                     DataFusionError::Plan(format!(
                         "table {name} is not in the warehouse; run the model that fills it"
                     ))
                 })?;
-                Ok(Arc::new(ReaderTable(reader)))
+                Ok(reading::table(reader))
             }
             Relation::Reference(name) => {
                 reference::table(declared(contracts, name)?, &self.databases).await

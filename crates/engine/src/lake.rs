@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_recursion::async_recursion as boxed;
 use datafusion::catalog::{CatalogProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -11,6 +10,8 @@ use datafusion_ducklake::{DuckLakeCatalog, MetadataProvider, PostgresMetadataPro
 use factmill_core::error::ErrorKind;
 use factmill_core::position::SourceName;
 use factmill_core::source::Classified;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use object_store::ObjectStore;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
@@ -65,52 +66,62 @@ impl Lake {
     ///
     /// # Errors
     /// [`LakeError`], when the URL is wrong or the database does not answer.
-    #[boxed]
-    pub async fn connect(database_url: &str, store: Option<LakeStore>) -> Result<Self, LakeError> {
-        let options: PgConnectOptions = database_url
-            .parse()
-            .map_err(|source| LakeError::Url { source })?;
-        let mut url = options.to_url_lossy();
-        // The reader names the catalog's tables without a schema. sqlx leaves `options` out of the URL
-        // that it builds, and reads them from one.
-        url.query_pairs_mut()
-            .append_pair("options[search_path]", CATALOG_SCHEMA);
-        let metadata = PostgresMetadataProvider::new(url.as_str())
-            .await
-            .map_err(|error| LakeError::Catalog {
-                source: error.into(),
-            })?;
-        Ok(Self {
-            metadata: Arc::new(metadata),
-            store,
-        })
+    pub fn connect(
+        database_url: &str,
+        store: Option<LakeStore>,
+    ) -> BoxFuture<'_, Result<Self, LakeError>> {
+        async move {
+            let options: PgConnectOptions = database_url
+                .parse()
+                .map_err(|source| LakeError::Url { source })?;
+            let mut url = options.to_url_lossy();
+            // The reader names the catalog's tables without a schema. sqlx leaves `options` out of the URL
+            // that it builds, and reads them from one.
+            url.query_pairs_mut()
+                .append_pair("options[search_path]", CATALOG_SCHEMA);
+            let metadata = PostgresMetadataProvider::new(url.as_str())
+                .await
+                .map_err(|error| LakeError::Catalog {
+                    source: error.into(),
+                })?;
+            Ok(Self {
+                metadata: Arc::new(metadata),
+                store,
+            })
+        }
+        .boxed()
     }
 
     /// The newest snapshot, fixed: tables read later are those of this moment too.
     ///
     /// # Errors
     /// [`LakeError::Catalog`].
-    #[boxed]
-    pub async fn newest(&self) -> Result<LakeSnapshot, LakeError> {
-        let metadata = Arc::clone(&self.metadata);
-        let id = blocking(move || metadata.get_current_snapshot()).await?;
-        self.at(id).await
+    pub fn newest(&self) -> BoxFuture<'_, Result<LakeSnapshot, LakeError>> {
+        async move {
+            let metadata = Arc::clone(&self.metadata);
+            let id = blocking(move || metadata.get_current_snapshot()).await?;
+            self.at(id).await
+        }
+        .boxed()
     }
 
     /// A snapshot by its number, that of an epoch.
     ///
     /// # Errors
     /// [`LakeError::Catalog`].
-    #[boxed]
-    pub async fn at(&self, snapshot: i64) -> Result<LakeSnapshot, LakeError> {
-        let metadata = Arc::clone(&self.metadata);
-        let catalog = blocking(move || DuckLakeCatalog::with_snapshot(metadata, snapshot)).await?;
-        Ok(LakeSnapshot {
-            id: snapshot,
-            schema: None,
-            catalog: Arc::new(catalog),
-            store: self.store.clone(),
-        })
+    pub fn at(&self, snapshot: i64) -> BoxFuture<'_, Result<LakeSnapshot, LakeError>> {
+        async move {
+            let metadata = Arc::clone(&self.metadata);
+            let catalog =
+                blocking(move || DuckLakeCatalog::with_snapshot(metadata, snapshot)).await?;
+            Ok(LakeSnapshot {
+                id: snapshot,
+                schema: None,
+                catalog: Arc::new(catalog),
+                store: self.store.clone(),
+            })
+        }
+        .boxed()
     }
 }
 

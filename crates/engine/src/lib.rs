@@ -39,6 +39,7 @@ mod newest;
 mod placeholder;
 mod reading;
 mod replay;
+mod scan;
 
 pub use batch::BatchPlan;
 pub use error::ModelError;

@@ -5,7 +5,6 @@ mod table;
 use std::io::Write;
 use std::sync::Arc;
 
-use async_recursion::async_recursion as boxed;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use datafusion::arrow::csv::WriterBuilder;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -18,7 +17,8 @@ use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::errors::ParquetError;
 use datafusion::parquet::file::properties::WriterProperties;
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 
 use crate::error::ModelError;
 use crate::rows::Rows;
@@ -61,21 +61,23 @@ const ROWS_OF_A_DRAWING: usize = 10_000;
 ///
 /// # Errors
 /// [`OutputError`]; what was written before stays written.
-#[boxed]
-pub async fn write(
+pub fn write(
     mut rows: Rows,
     format: Format,
     out: &mut (dyn Write + Send),
-) -> Result<u64, OutputError> {
-    let mut count = 0;
-    let mut writer = Writer::new(format, &rows.schema, out)?;
-    while let Some(batch) = rows.batches.next().await {
-        let batch = batch?;
-        count += batch.num_rows() as u64;
-        writer.batch(batch)?;
+) -> BoxFuture<'_, Result<u64, OutputError>> {
+    async move {
+        let mut count = 0;
+        let mut writer = Writer::new(format, &rows.schema, out)?;
+        while let Some(batch) = rows.batches.next().await {
+            let batch = batch?;
+            count += batch.num_rows() as u64;
+            writer.batch(batch)?;
+        }
+        writer.finish()?;
+        Ok(count)
     }
-    writer.finish()?;
-    Ok(count)
+    .boxed()
 }
 
 enum Writer<'a> {

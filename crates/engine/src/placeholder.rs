@@ -4,17 +4,18 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, internal_err};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan, TableType};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan};
 use datafusion::physical_plan::ExecutionPlan;
 use factmill_core::position::SourceName;
 use factmill_core::table::TableName;
+
+use crate::scan::{Scan, Scanned};
 
 /// A relation that models read and that is not inlined.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,32 +49,18 @@ pub(crate) struct Placeholder {
 }
 
 impl Placeholder {
-    pub(crate) fn new(relation: Relation, schema: SchemaRef) -> Arc<Self> {
-        Arc::new(Self { relation, schema })
-    }
-
-    pub(crate) fn relation(&self) -> &Relation {
-        &self.relation
+    /// The table that stands for it.
+    pub(crate) fn table(relation: Relation, schema: SchemaRef) -> Arc<dyn TableProvider> {
+        Arc::new(Scanned(Self { relation, schema }))
     }
 }
 
-#[async_trait]
-impl TableProvider for Placeholder {
+impl Scan for Placeholder {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    async fn scan(
-        &self,
-        _: &dyn Session,
-        _: Option<&Vec<usize>>,
-        _: &[Expr],
-        _: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    fn plan(&self, _: Option<&Vec<usize>>, _: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
         internal_err!(
             "{} was planned for a run without being bound to rows",
             self.relation
@@ -85,7 +72,7 @@ impl TableProvider for Placeholder {
 pub(crate) fn scan(name: &str, relation: Relation, schema: SchemaRef) -> Result<LogicalPlan> {
     LogicalPlanBuilder::scan(
         name,
-        provider_as_source(Placeholder::new(relation, schema)),
+        provider_as_source(Placeholder::table(relation, schema)),
         None,
     )?
     .build()
@@ -95,8 +82,8 @@ pub(crate) fn scan(name: &str, relation: Relation, schema: SchemaRef) -> Result<
 pub(crate) fn relation_of(scan: &TableScan) -> Option<Relation> {
     let provider = source_as_provider(&scan.source).ok()?;
     provider
-        .downcast_ref::<Placeholder>()
-        .map(|placeholder| placeholder.relation().clone())
+        .downcast_ref::<Scanned<Placeholder>>()
+        .map(|placeholder| placeholder.0.relation.clone())
 }
 
 /// Every relation that the plan reads, subqueries included, each once, sorted.

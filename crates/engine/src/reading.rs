@@ -3,21 +3,20 @@
 use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::catalog::streaming::StreamingTable;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::common::project_schema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use factmill_core::error::ErrorKind;
 use factmill_core::source::BoxedError;
 use factmill_core::table_reader::TableReader;
 use futures::{StreamExt, TryStreamExt};
+
+use crate::scan::{Scan, Scanned};
 
 /// A failure of a [`TableReader`] on its way through DataFusion.
 #[derive(Debug)]
@@ -53,23 +52,21 @@ pub(crate) fn input_failure(error: &DataFusionError) -> Option<ErrorKind> {
 
 /// A table that is scanned through its reader, only the columns that the plan needs.
 #[derive(Debug)]
-pub(crate) struct ReaderTable(pub(crate) Arc<dyn TableReader>);
+struct ReaderTable(Arc<dyn TableReader>);
 
-#[async_trait]
-impl TableProvider for ReaderTable {
+/// The table of a reader.
+pub(crate) fn table(reader: Arc<dyn TableReader>) -> Arc<dyn TableProvider> {
+    Arc::new(Scanned(ReaderTable(reader)))
+}
+
+impl Scan for ReaderTable {
     fn schema(&self) -> SchemaRef {
         self.0.schema()
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    async fn scan(
+    fn plan(
         &self,
-        state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = project_schema(&self.0.schema(), projection)?;
@@ -78,9 +75,9 @@ impl TableProvider for ReaderTable {
             projection: projection.cloned(),
             schema: Arc::clone(&schema),
         };
-        StreamingTable::try_new(schema, vec![Arc::new(partition)])?
-            .scan(state, None, filters, limit)
-            .await
+        let partitions: Vec<Arc<dyn PartitionStream>> = vec![Arc::new(partition)];
+        let scan = StreamingTableExec::try_new(schema, partitions, None, [], false, limit)?;
+        Ok(Arc::new(scan))
     }
 }
 

@@ -15,10 +15,12 @@ use factmill_core::source::{BoxedError, Classified, boxed};
 use factmill_core::table_reader::{Relations, TableReader};
 use factmill_core::types::DeclaredType;
 use factmill_project::{ProjectSource, Reference};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use crate::columns::keeps_every_value;
 use crate::diagnose::nearest;
-use crate::reading::{ReaderTable, external};
+use crate::reading::{self, external};
 
 /// The databases whose tables models read.
 #[derive(Debug, Clone)]
@@ -87,40 +89,44 @@ pub async fn check(
 }
 
 /// The table of a reference under its declaration: the declared columns with their declared types.
-pub(crate) async fn table(
-    source: &ProjectSource,
-    databases: &Databases,
-) -> Result<Arc<dyn TableProvider>> {
-    let Some(reference) = &source.reference else {
-        let message = format!("source {} is no table of Postgres", source.name);
-        return Err(DataFusionError::Internal(message));
-    };
-    let unfit = |wrong: Diagnostic| external(boxed(Unfit(wrong)));
-    let database = databases.of(source, reference).map_err(unfit)?;
-    let reader = database.table(&reference.table).await.map_err(external)?;
-    let reader = reader.ok_or_else(|| unfit(missing(source, reference)))?;
-    if let Some(wrong) = differences(source, reference, reader.as_ref())
-        .into_iter()
-        .next()
-    {
-        return Err(unfit(wrong));
+pub(crate) fn table<'a>(
+    source: &'a ProjectSource,
+    databases: &'a Databases,
+) -> BoxFuture<'a, Result<Arc<dyn TableProvider>>> {
+    async move {
+        let Some(reference) = &source.reference else {
+            let message = format!("source {} is no table of Postgres", source.name);
+            return Err(DataFusionError::Internal(message));
+        };
+        let unfit = |wrong: Diagnostic| external(boxed(Unfit(wrong)));
+        let database = databases.of(source, reference).map_err(unfit)?;
+        let reader = database.table(&reference.table).await.map_err(external)?;
+        let reader = reader.ok_or_else(|| unfit(missing(source, reference)))?;
+        if let Some(wrong) = differences(source, reference, reader.as_ref())
+            .into_iter()
+            .next()
+        {
+            return Err(unfit(wrong));
+        }
+        let stored = reader.schema();
+        let mut exprs = Vec::with_capacity(source.schema.columns.len());
+        for declared in &source.schema.columns {
+            let column = Expr::Column(Column::new_unqualified(&declared.name));
+            let wanted = declared.data_type.arrow();
+            let kept = stored.field_with_name(&declared.name)?;
+            exprs.push(match *kept.data_type() == wanted {
+                true => column,
+                false => cast(column, wanted).alias(&declared.name),
+            });
+        }
+        let rows = reading::table(reader);
+        let plan = LogicalPlanBuilder::scan(source.name.table(), provider_as_source(rows), None)?
+            .project(exprs)?
+            .build()?;
+        let table: Arc<dyn TableProvider> = Arc::new(ViewTable::new(plan, None));
+        Ok(table)
     }
-    let stored = reader.schema();
-    let mut exprs = Vec::with_capacity(source.schema.columns.len());
-    for declared in &source.schema.columns {
-        let column = Expr::Column(Column::new_unqualified(&declared.name));
-        let wanted = declared.data_type.arrow();
-        let kept = stored.field_with_name(&declared.name)?;
-        exprs.push(match *kept.data_type() == wanted {
-            true => column,
-            false => cast(column, wanted).alias(&declared.name),
-        });
-    }
-    let rows: Arc<dyn TableProvider> = Arc::new(ReaderTable(reader));
-    let plan = LogicalPlanBuilder::scan(source.name.table(), provider_as_source(rows), None)?
-        .project(exprs)?
-        .build()?;
-    Ok(Arc::new(ViewTable::new(plan, None)))
+    .boxed()
 }
 
 /// A table that is not what is declared of it.

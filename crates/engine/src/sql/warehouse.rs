@@ -11,13 +11,15 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::LogicalPlan;
 use factmill_core::table::TableName;
 use factmill_project::{Model, Project, ProjectSource};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::SqlError;
 use crate::error::Work;
 use crate::graph::Graph;
 use crate::inputs::Inputs;
 use crate::placeholder::Relation;
-use crate::reading::{ReaderTable, external};
+use crate::reading::{self, external};
 use crate::seed::SeedRows;
 use crate::session::{self, Memory};
 
@@ -85,30 +87,33 @@ impl Tables {
         all.into_iter()
     }
 
-    async fn table(&self, name: &TableName) -> Result<Option<Arc<dyn TableProvider>>> {
-        if self.in_warehouse.contains(name) {
-            let reader = self
-                .inputs
-                .databases
-                .warehouse
-                .table(name)
-                .await
-                .map_err(external)?;
-            return Ok(reader.map(|reader| Arc::new(ReaderTable(reader)) as _));
+    fn table(&self, name: TableName) -> BoxFuture<'_, Result<Option<Arc<dyn TableProvider>>>> {
+        async move {
+            if self.in_warehouse.contains(&name) {
+                let reader = self
+                    .inputs
+                    .databases
+                    .warehouse
+                    .table(&name)
+                    .await
+                    .map_err(external)?;
+                return Ok(reader.map(reading::table));
+            }
+            if let Some(plan) = self.views.get(&name) {
+                let known = |relation: &Relation| match relation {
+                    Relation::Table(name) if !self.in_warehouse.contains(name) => self.seed(name),
+                    _ => None,
+                };
+                let bound = self
+                    .inputs
+                    .bind(&Work::Query, plan.clone(), &self.contracts, &known)
+                    .await;
+                let plan = bound.map_err(|error| DataFusionError::External(Box::new(error)))?;
+                return Ok(Some(Arc::new(ViewTable::new(plan, None))));
+            }
+            Ok(self.seed(&name))
         }
-        if let Some(plan) = self.views.get(name) {
-            let known = |relation: &Relation| match relation {
-                Relation::Table(name) if !self.in_warehouse.contains(name) => self.seed(name),
-                _ => None,
-            };
-            let bound = self
-                .inputs
-                .bind(&Work::Query, plan.clone(), &self.contracts, &known)
-                .await;
-            let plan = bound.map_err(|error| DataFusionError::External(Box::new(error)))?;
-            return Ok(Some(Arc::new(ViewTable::new(plan, None))));
-        }
-        Ok(self.seed(name))
+        .boxed()
     }
 
     fn seed(&self, name: &TableName) -> Option<Arc<dyn TableProvider>> {
@@ -160,7 +165,7 @@ impl SchemaProvider for WarehouseSchema {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        self.tables.table(&self.table_of(name)).await
+        self.tables.table(self.table_of(name)).await
     }
 
     fn table_exist(&self, name: &str) -> bool {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use async_recursion::async_recursion as boxed;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::error::{DataFusionError, Result};
@@ -15,6 +14,8 @@ use factmill_core::position::SourceName;
 use factmill_core::table::{Maintenance, Table, TableName};
 use factmill_planner as planner;
 use factmill_project::{Job, Model, Project, ProjectSource};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::compiled::{CompiledModel, Kept};
 use super::epoch_rows::EpochTable;
@@ -33,14 +34,16 @@ impl StreamPlan {
     ///
     /// # Errors
     /// Everything that is wrong in the models' SQL and YAML, at once, each with its place.
-    #[boxed]
-    pub async fn compile(
-        project: &Project,
-        job: &Job,
-        memory: &Memory,
-    ) -> Result<Self, Diagnostics> {
-        let models = project.job_models(job)?;
-        Self::compile_models(project, job, &models, memory).await
+    pub fn compile<'a>(
+        project: &'a Project,
+        job: &'a Job,
+        memory: &'a Memory,
+    ) -> BoxFuture<'a, Result<Self, Diagnostics>> {
+        async move {
+            let models = project.job_models(job)?;
+            Self::compile_models(project, job, &models, memory).await
+        }
+        .boxed()
     }
 
     /// Compiles models that were rendered for the job already.
@@ -142,7 +145,7 @@ struct Compiler<'a> {
     tables: Vec<Table>,
     /// Rows of the relations that do not change.
     rows: BTreeMap<TableName, Arc<MemTable>>,
-    sources: HashMap<SourceName, Arc<EpochTable>>,
+    sources: HashMap<SourceName, Arc<dyn TableProvider>>,
     inputs: HashMap<SourceName, SourceInput>,
     models: Vec<CompiledModel>,
     documents: Vec<CompiledModel>,
@@ -152,7 +155,7 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     fn source(&mut self, source: &ProjectSource) -> Result<()> {
-        let table = Arc::new(EpochTable::new(source.name.clone(), &source.schema));
+        let table = EpochTable::table(source.name.clone(), &source.schema);
         let input = SourceInput::new(table.as_ref(), source.schema.order_time())?;
         self.inputs.insert(source.name.clone(), input);
         self.sources.insert(source.name.clone(), table);

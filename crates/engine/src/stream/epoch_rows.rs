@@ -7,16 +7,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Statistics, internal_datafusion_err, project_schema};
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{
     Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
@@ -28,6 +26,8 @@ use datafusion::physical_plan::{
 use factmill_core::position::SourceName;
 use factmill_core::source_schema::SourceSchema;
 use factmill_core::table::ORDER_COLUMN;
+
+use crate::scan::{Scan, Scanned};
 
 /// The rows of one epoch by source, in the schema of [`EpochTable`].
 #[derive(Debug, Default)]
@@ -41,7 +41,8 @@ pub(crate) struct EpochTable {
 }
 
 impl EpochTable {
-    pub(crate) fn new(source: SourceName, contract: &SourceSchema) -> Self {
+    /// The table of a source.
+    pub(crate) fn table(source: SourceName, contract: &SourceSchema) -> Arc<dyn TableProvider> {
         let decoded = contract.arrow_schema();
         let fields: Vec<_> = decoded
             .fields()
@@ -49,28 +50,21 @@ impl EpochTable {
             .cloned()
             .chain([Arc::new(Field::new(ORDER_COLUMN, DataType::Binary, false))])
             .collect();
-        Self {
+        Arc::new(Scanned(Self {
             source,
             schema: Arc::new(Schema::new(fields)),
-        }
+        }))
     }
 }
 
-#[async_trait]
-impl TableProvider for EpochTable {
+impl Scan for EpochTable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    async fn scan(
+    fn plan(
         &self,
-        _: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = project_schema(&self.schema, projection)?;

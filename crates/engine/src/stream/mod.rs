@@ -10,7 +10,6 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use async_recursion::async_recursion as boxed;
 use datafusion::arrow::array::{ArrayRef, new_null_array};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
@@ -22,6 +21,8 @@ use factmill_core::position::SourceName;
 use factmill_core::source_schema::provenance;
 use factmill_core::table::{Table, TableChange, TableName};
 use factmill_project::ProjectSource;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::task::JoinSet;
 
 pub use rebuild::Rebuild;
@@ -119,41 +120,43 @@ impl StreamPlan {
     ///
     /// # Errors
     /// [`ModelError`], when a model fails on a value, has a null in its key, or runs out of memory.
-    #[boxed]
-    pub async fn transform(
+    pub fn transform(
         &self,
         inputs: Vec<(SourceName, RecordBatch)>,
-    ) -> Result<Vec<TableChange>, ModelError> {
-        let rows: usize = inputs.iter().map(|(_, rows)| rows.num_rows()).sum();
-        if rows == 0 {
-            return Ok(Vec::new());
+    ) -> BoxFuture<'_, Result<Vec<TableChange>, ModelError>> {
+        async move {
+            let rows: usize = inputs.iter().map(|(_, rows)| rows.num_rows()).sum();
+            if rows == 0 {
+                return Ok(Vec::new());
+            }
+            let context = self.context(inputs)?;
+            let mut changes = Vec::with_capacity(self.models.len());
+            if rows < ROWS_WORTH_A_TASK {
+                for model in &self.models {
+                    changes.push(TableChange {
+                        table: model.target,
+                        rows: model.run(Arc::clone(&context)).await?,
+                    });
+                }
+            } else {
+                let mut running = JoinSet::new();
+                for model in &self.models {
+                    let (model, context) = (Arc::clone(model), Arc::clone(&context));
+                    running.spawn(async move { (model.target, model.run(context).await) });
+                }
+                while let Some(finished) = running.join_next().await {
+                    let (table, rows) = finished.map_err(|error| ModelError::Engine {
+                        model: Work::model("of this epoch"),
+                        source: error.into(),
+                    })?;
+                    changes.push(TableChange { table, rows: rows? });
+                }
+                changes.sort_unstable_by_key(|change| change.table);
+            }
+            changes.retain(|change| change.rows.num_rows() > 0);
+            Ok(changes)
         }
-        let context = self.context(inputs)?;
-        let mut changes = Vec::with_capacity(self.models.len());
-        if rows < ROWS_WORTH_A_TASK {
-            for model in &self.models {
-                changes.push(TableChange {
-                    table: model.target,
-                    rows: model.run(Arc::clone(&context)).await?,
-                });
-            }
-        } else {
-            let mut running = JoinSet::new();
-            for model in &self.models {
-                let (model, context) = (Arc::clone(model), Arc::clone(&context));
-                running.spawn(async move { (model.target, model.run(context).await) });
-            }
-            while let Some(finished) = running.join_next().await {
-                let (table, rows) = finished.map_err(|error| ModelError::Engine {
-                    model: Work::model("of this epoch"),
-                    source: error.into(),
-                })?;
-                changes.push(TableChange { table, rows: rows? });
-            }
-            changes.sort_unstable_by_key(|change| change.table);
-        }
-        changes.retain(|change| change.rows.num_rows() > 0);
-        Ok(changes)
+        .boxed()
     }
 
     fn context(

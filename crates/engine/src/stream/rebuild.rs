@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_recursion::async_recursion as boxed;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::LogicalPlan;
 use factmill_core::position::SourceName;
 use factmill_core::table::TableName;
 use factmill_project::ProjectSource;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::StreamPlan;
 use crate::error::{ModelError, Work};
@@ -61,28 +62,34 @@ impl StreamPlan {
     /// # Errors
     /// [`ModelError`], when an input cannot be read or a value cannot be computed; a failure while
     /// rows are on their way comes with the stream.
-    #[boxed]
-    pub async fn rebuild(&self, rebuild: &Rebuild, inputs: &Inputs) -> Result<Rows, ModelError> {
-        let known = |relation: &Relation| match relation {
-            Relation::Table(name) => self
-                .unchanging
-                .get(name)
-                .map(|rows| Arc::clone(rows) as Arc<dyn TableProvider>),
-            _ => None,
-        };
-        if let Some(lake) = &inputs.lake {
-            let registered = lake.register_store(self.rebuild_state.runtime_env());
-            registered.map_err(|error| ModelError::running(&rebuild.work, error))?;
+    pub fn rebuild<'a>(
+        &'a self,
+        rebuild: &'a Rebuild,
+        inputs: &'a Inputs,
+    ) -> BoxFuture<'a, Result<Rows, ModelError>> {
+        async move {
+            let known = |relation: &Relation| match relation {
+                Relation::Table(name) => self
+                    .unchanging
+                    .get(name)
+                    .map(|rows| Arc::clone(rows) as Arc<dyn TableProvider>),
+                _ => None,
+            };
+            if let Some(lake) = &inputs.lake {
+                let registered = lake.register_store(self.rebuild_state.runtime_env());
+                registered.map_err(|error| ModelError::running(&rebuild.work, error))?;
+            }
+            let plan = inputs
+                .bind(&rebuild.work, rebuild.plan.clone(), &self.contracts, &known)
+                .await?;
+            start(
+                &self.rebuild_state,
+                &rebuild.work,
+                &plan,
+                Arc::clone(&rebuild.schema),
+            )
+            .await
         }
-        let plan = inputs
-            .bind(&rebuild.work, rebuild.plan.clone(), &self.contracts, &known)
-            .await?;
-        start(
-            &self.rebuild_state,
-            &rebuild.work,
-            &plan,
-            Arc::clone(&rebuild.schema),
-        )
-        .await
+        .boxed()
     }
 }

@@ -171,7 +171,7 @@ impl Stage {
                 if planned.model.materialized.is_inlined() {
                     let source = as_source(planned, &self.sources)
                         .map_err(|error| engine(error).into_vec())?;
-                    let placeholder = Placeholder::new(
+                    let placeholder = Placeholder::table(
                         Relation::Source(source.name.clone()),
                         arrow_schema(&columns),
                     );
