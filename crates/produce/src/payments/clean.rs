@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use polars::prelude::{
+use polars_core::prelude::{
     BooleanChunked, BooleanType, ChunkFilter, DataType, Float64Chunked, Float64Type, StringChunked,
-    StringNameSpaceImpl,
 };
 
 use super::error::PaymentsError;
@@ -117,15 +116,14 @@ fn values(amounts: &StringChunked) -> Float64Chunked {
 /// Descriptions cleaned: lower case; only a-z, 0-9 and white space; a space before a digit that
 /// follows a letter; no stop words, one space between the others.
 pub(super) fn clean(descriptions: &StringChunked) -> StringChunked {
-    let lower = descriptions.to_lowercase();
-    let kept = lower.apply_into_string_amortized(keep_letters_digits_and_space);
+    let kept = descriptions.apply_into_string_amortized(keep_letters_digits_and_space);
     let parted = kept.apply_into_string_amortized(part_digits_from_letters);
     parted.apply_into_string_amortized(drop_stop_words)
 }
 
 fn keep_letters_digits_and_space(text: &str, kept: &mut String) {
     let is_kept = |c: &char| matches!(c, 'a'..='z' | '0'..='9') || is_space(*c);
-    kept.extend(text.chars().filter(is_kept));
+    kept.extend(text.chars().flat_map(char::to_lowercase).filter(is_kept));
 }
 
 fn part_digits_from_letters(text: &str, parted: &mut String) {

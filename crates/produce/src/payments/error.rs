@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use factmill_core::error::ErrorKind;
 use factmill_core::source::Classified;
-use polars::error::PolarsError;
+use polars_core::error::PolarsError;
 
 /// What ends the work on a file of payments. What is wrong with one row ends nothing: see
 /// [`Refusal`](super::Refusal).

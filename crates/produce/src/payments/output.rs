@@ -4,11 +4,9 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use polars::prelude::{
-    ChunkAgg, CsvWriter, DataFrame, IntoColumn, NamedFrom, PlSmallStr, SerWriter, Series,
-};
+use polars_core::prelude::ChunkAgg;
 
-use super::clean::{clean, payments};
+use super::clean::{Payments, clean, payments};
 use super::error::PaymentsError;
 use super::pipeline::{Chunks, Next};
 use super::report::{PaymentsMeter, PaymentsReport, RefusedRow};
@@ -52,7 +50,15 @@ pub fn clean_file(
     let mut file = File::create(output).map_err(failed)?;
     file.write_all(b"row,description,amount,amount_raw\n")
         .map_err(failed)?;
-    let write = move |chunk| cleaned_csv(chunk, &scaler);
+    let path = output.to_owned();
+    let write = move |chunk| {
+        let (payments, refused) = payments(chunk)?;
+        let csv = cleaned_csv(&payments, &scaler).map_err(|source| PaymentsError::Output {
+            path: path.clone(),
+            source: source.into(),
+        })?;
+        Ok((csv, refused))
+    };
     let report = each_chunk(settings, rows, count, meter, write, |csv: Vec<u8>| {
         file.write_all(&csv).map_err(failed)
     })?;
@@ -126,33 +132,16 @@ fn each_chunk<T: Send + 'static>(
     Ok(meter.report())
 }
 
-fn cleaned_csv(
-    chunk: RawChunk,
-    scaler: &Scaler,
-) -> Result<(Vec<u8>, Vec<RefusedRow>), PaymentsError> {
-    let (payments, refused) = payments(chunk)?;
-    let named = |name| PlSmallStr::from_static(name);
-    let columns = vec![
-        Series::new(named("row"), &payments.rows).into_column(),
-        clean(&payments.description)
-            .with_name(named("description"))
-            .into_column(),
-        scaler
-            .scale(&payments.amount)
-            .with_name(named("amount"))
-            .into_column(),
-        payments
-            .amount_raw
-            .with_name(named("amount_raw"))
-            .into_column(),
-    ];
-    let mut frame = DataFrame::new_infer_height(columns)?;
-    let mut csv = Vec::new();
-    CsvWriter::new(&mut csv)
-        .include_header(false)
-        .n_threads(1)
-        .finish(&mut frame)?;
-    Ok((csv, refused))
+fn cleaned_csv(payments: &Payments, scaler: &Scaler) -> Result<Vec<u8>, csv::Error> {
+    let descriptions = clean(&payments.description);
+    let amounts = scaler.scale(&payments.amount);
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let rows = payments.rows.iter().zip(descriptions.iter());
+    let amounts = amounts.iter().zip(payments.amount_raw.iter());
+    for ((row, description), (amount, amount_raw)) in rows.zip(amounts) {
+        csv.serialize((row, description, amount, amount_raw))?;
+    }
+    Ok(csv.into_inner().map_err(csv::IntoInnerError::into_error)?)
 }
 
 type Range = Option<(f64, f64)>;

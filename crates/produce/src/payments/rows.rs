@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use polars::prelude::{PlSmallStr, StringChunked, StringChunkedBuilder};
+use polars_core::prelude::{PlSmallStr, StringChunked, StringChunkedBuilder};
 use sha2::{Digest, Sha256};
 
 use super::error::PaymentsError;

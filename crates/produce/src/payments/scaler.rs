@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use polars::prelude::{BooleanChunked, ChunkApply, ChunkCompareIneq, Float64Chunked};
+use polars_core::prelude::{BooleanChunked, ChunkApply, ChunkCompareIneq, Float64Chunked};
 use serde::{Deserialize, Serialize};
 
 use super::error::{PaymentsError, ScalerError};
@@ -94,7 +94,7 @@ impl Scaler {
 #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
-    use polars::prelude::*;
+    use polars_core::prelude::*;
 
     #[test]
     fn amounts_are_scaled_and_never_clipped() {

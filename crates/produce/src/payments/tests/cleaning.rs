@@ -1,6 +1,6 @@
 //! The cleaning, held to examples and to a slow reference that follows its description word by word.
 
-use polars::prelude::{NewChunkedArray, StringChunked};
+use polars_core::prelude::{NewChunkedArray, StringChunked};
 use proptest::prelude::*;
 
 use crate::payments::clean::clean;
