@@ -18,7 +18,7 @@ fn transactions() -> SourceName {
 
 fn declared() -> SourceSchema {
     let options = LoadOptions::default();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     let project = Project::load(&root, &options).unwrap();
     project.source(&transactions()).unwrap().schema.clone()
 }

@@ -11,7 +11,7 @@ use factmill_project::{LoadOptions, Project};
 
 /// The events as records of one partition, the offset of each its place.
 pub(crate) fn decoded(source: &SourceName, events: &[Event]) -> Decoded {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     let project = Project::load(&root, &LoadOptions::default()).unwrap();
     let schema = project.source(source).unwrap().schema.clone();
     let mut records = Records::default();

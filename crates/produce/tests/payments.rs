@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::kafka::{config, fresh_topic, read, stored};
 
 fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
 }
 
 fn settings(input: &Path) -> PaymentsSettings {

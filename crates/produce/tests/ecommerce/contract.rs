@@ -16,7 +16,7 @@ fn transactions() -> SourceName {
 }
 
 pub(super) fn decoded(kept: &[Kept]) -> Decoded {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     let project = Project::load(&root, &LoadOptions::default()).unwrap();
     let schema = project.source(&transactions()).unwrap().schema.clone();
     let mut records = Records::default();

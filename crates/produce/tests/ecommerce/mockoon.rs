@@ -8,7 +8,7 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shipped_environment_is_read_through_the_service() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/samples/mockoon.json");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../data/samples/mockoon.json");
     let mockoon = Mockoon::start(&file).await.unwrap();
     let shelf = Shelf::new();
     let settings = EcommerceSettings {
