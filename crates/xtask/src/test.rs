@@ -13,6 +13,9 @@ use crate::steps;
 /// What the test harness reads its number of threads from.
 const THREADS: &str = "RUST_TEST_THREADS";
 
+/// What every Java server of the tests reads its options from.
+const JAVA_OPTIONS: &str = "JAVA_TOOL_OPTIONS";
+
 /// How tests come by servers that run already.
 pub(crate) const SERVERS: &str = "\
 Servers that run already are used instead of private ones where these variables name them:
@@ -72,7 +75,11 @@ fn cargo_test(arguments: &Arguments) -> Command {
     if std::env::var_os(THREADS).is_none() {
         // tests of servers wait more than they compute
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        command.env(THREADS, (cores + 1).to_string());
+        command.env(THREADS, (3 * cores).to_string());
+    }
+    if std::env::var_os(JAVA_OPTIONS).is_none() {
+        // a server that lives for a minute does not earn back what its second compiler takes
+        command.env(JAVA_OPTIONS, "-XX:TieredStopAtLevel=1");
     }
     if arguments.packages.is_empty() {
         command.arg("--workspace");

@@ -19,8 +19,8 @@ use tokio_postgres::Client;
 
 use super::banking::Record;
 
-/// How many end-to-end tests run at a time: one waits for its servers often enough to leave a core idle.
-const AT_A_TIME: u32 = 2;
+/// How many end-to-end tests run at a time: they wait for their servers often enough to leave two cores idle.
+const AT_A_TIME: u32 = 3;
 
 static TURNS: Semaphore = Semaphore::const_new(AT_A_TIME as usize);
 
