@@ -17,6 +17,9 @@ use super::state::State;
 /// a limit.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// How long a process that has just taken the folder may leave unsaid which one it is.
+const SAYS_SO: Duration = Duration::from_millis(500);
+
 /// The folder of an embedded profile.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder(PathBuf);
@@ -106,9 +109,15 @@ impl Folder {
     /// [`FolderError::Taken`] with the holder when another process has it.
     pub(crate) fn hold(&self, command: &str) -> Result<Held, FolderError> {
         let lock = self.open("lock")?;
+        let deadline = Instant::now() + SAYS_SO;
         while !self.try_lock(&lock, FlockOperation::NonBlockingLockExclusive)? {
             let holder = match self.holder()? {
                 Holder::Process(state) => Some(state),
+                // It will say who it is, or was a copy of a lock on its way from fork to exec.
+                Holder::Starting if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(1));
+                    continue;
+                }
                 Holder::Starting => None,
                 // What was in the way was the passing look of another process.
                 Holder::Nobody => continue,
