@@ -20,6 +20,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"log/slog"
 	"net"
 	"os"
 	"time"
@@ -27,10 +28,19 @@ import (
 	"github.com/FerretDB/FerretDB/ferretdb"
 )
 
+// What it would log it writes down before it asks whether it may, each statement with its documents.
+type silent struct{}
+
+func (silent) Enabled(context.Context, slog.Level) bool   { return false }
+func (silent) Handle(context.Context, slog.Record) error  { return nil }
+func (it silent) WithAttrs([]slog.Attr) slog.Handler      { return it }
+func (it silent) WithGroup(string) slog.Handler           { return it }
+
 func main() {
 	address, folder := os.Args[1], os.Args[2]
 	server, err := ferretdb.New(&ferretdb.Config{
 		Listener:  ferretdb.ListenerConfig{TCP: address},
+		Logger:    slog.New(silent{}),
 		Handler:   "sqlite",
 		// a killed server loses nothing by it, only a machine that loses power would
 		SQLiteURL: "file:" + folder + "/?_pragma=synchronous(off)",
@@ -64,7 +74,7 @@ const ASKS_FOR_ID: (&str, &str, &str) = (
 
 /// The server's program, built once for the user.
 pub(super) fn program() -> Result<PathBuf> {
-    let folder = toolchain::cached(&format!("ferretdb-{VERSION}-r3"), |folder| {
+    let folder = toolchain::cached(&format!("ferretdb-{VERSION}-r4"), |folder| {
         let go = toolchain::go()?;
         eprintln!("testkit: building FerretDB {VERSION}, about a minute");
         let module = format!(
@@ -100,6 +110,8 @@ pub(super) fn launch(program: &Path, folder: &Path, port: u16) -> Result<ServerP
     command
         .arg(format!("127.0.0.1:{port}"))
         .arg(&data)
+        // a third of its time would go into collecting garbage, most of a test's time is its own
+        .envs([("GOGC", "400"), ("GOMEMLIMIT", "2GiB")])
         .current_dir(folder);
     Ok(ServerProcess::start(Launch {
         name: "FerretDB",

@@ -118,7 +118,9 @@ pub(super) fn launch(
     let mut command = Command::new(toolchain::java()?);
     command
         // it may hold its documents in memory; the heap grows only as they come
-        .args(["-Xmx3g", "-XX:+UseSerialGC", "-cp"])
+        .args(["-Xmx3g", "-XX:+UseSerialGC"])
+        // its $sample sorts by a random order, which Java's other sort notices now and then and refuses
+        .args(["-Djava.util.Arrays.useLegacyMergeSort=true", "-cp"])
         .arg(format!("{0}:{0}/*", program.display()))
         .arg("Launcher")
         .arg(port.to_string())
