@@ -10,7 +10,7 @@ use datafusion::datasource::ViewTable;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::LogicalPlan;
 use factmill_core::table::TableName;
-use factmill_project::{Model, Project, ProjectSource};
+use factmill_project::{Dependency, Model, Project, ProjectSource};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -51,7 +51,7 @@ impl WarehouseCatalog {
             .map_err(SqlError::Warehouse)?;
         let state = session::state(memory, 1, &project.dir)
             .map_err(|error| SqlError::Engine(error.into()))?;
-        let (graph, _) = Graph::plan(project, models, state).await;
+        let (graph, _) = Graph::plan(project, &behind_views(models), state).await;
         let views = graph
             .models
             .into_iter()
@@ -74,6 +74,23 @@ impl WarehouseCatalog {
     pub(super) fn names(&self) -> impl Iterator<Item = &TableName> {
         self.0.names()
     }
+}
+
+/// The views and what they read: a query needs no plan of the other models. Their order is kept.
+fn behind_views(models: &[Model]) -> Vec<Model> {
+    let mut needed = BTreeSet::new();
+    // readers stand behind what they read, so one pass from the end reaches all of it
+    for model in models.iter().rev() {
+        if model.materialized.is_inlined() || needed.contains(model.name.as_str()) {
+            needed.insert(model.name.as_str());
+            needed.extend(model.depends_on.iter().filter_map(|read| match read {
+                Dependency::Model(name) => Some(name.as_str()),
+                _ => None,
+            }));
+        }
+    }
+    let is_needed = |model: &&Model| needed.contains(model.name.as_str());
+    models.iter().filter(is_needed).cloned().collect()
 }
 
 impl Tables {
