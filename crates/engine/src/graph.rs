@@ -83,10 +83,7 @@ impl Graph {
                     continue;
                 }
             }
-            let reads_left_out = model
-                .depends_on
-                .iter()
-                .any(|dependency| matches!(dependency, Dependency::Model(name) if left_out.contains(name)));
+            let reads_left_out = model.models_read().any(|name| left_out.contains(name));
             if reads_left_out {
                 left_out.insert(model.name.clone());
                 continue;

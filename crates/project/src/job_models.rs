@@ -64,10 +64,7 @@ fn selected(
     // readers stand behind what they read, so one pass from the end reaches every inlined model
     for model in project.models.iter().rev() {
         if names.contains(&model.name) {
-            let read = model.depends_on.iter().filter_map(|read| match read {
-                Dependency::Model(name) => project.model(name),
-                _ => None,
-            });
+            let read = model.models_read().filter_map(|name| project.model(name));
             names.extend(
                 read.filter(|read| read.materialized.is_inlined())
                     .map(|read| read.name.clone()),

@@ -40,6 +40,16 @@ pub struct Model {
     pub factmill: ModelMeta,
 }
 
+impl Model {
+    /// The models that it reads, by name, as they stand in [`Model::depends_on`].
+    pub fn models_read(&self) -> impl Iterator<Item = &str> {
+        self.depends_on.iter().filter_map(|read| match read {
+            Dependency::Model(name) => Some(name.as_str()),
+            Dependency::Seed(_) | Dependency::Source(_) => None,
+        })
+    }
+}
+
 /// dbt's `materialized`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Materialized {

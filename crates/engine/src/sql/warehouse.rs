@@ -10,7 +10,7 @@ use datafusion::datasource::ViewTable;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::LogicalPlan;
 use factmill_core::table::TableName;
-use factmill_project::{Dependency, Model, Project, ProjectSource};
+use factmill_project::{Model, Project, ProjectSource};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -83,10 +83,7 @@ fn behind_views(models: &[Model]) -> Vec<Model> {
     for model in models.iter().rev() {
         if model.materialized.is_inlined() || needed.contains(model.name.as_str()) {
             needed.insert(model.name.as_str());
-            needed.extend(model.depends_on.iter().filter_map(|read| match read {
-                Dependency::Model(name) => Some(name.as_str()),
-                _ => None,
-            }));
+            needed.extend(model.models_read());
         }
     }
     let is_needed = |model: &&Model| needed.contains(model.name.as_str());

@@ -289,19 +289,12 @@ impl Stage {
 /// The models that a model reads, itself or through others, in the project's order.
 fn upstream(project: &Project, model: &Model) -> Vec<Model> {
     let mut wanted: BTreeSet<&str> = BTreeSet::new();
-    let read = |model: &'_ Model| -> Vec<String> {
-        let models = model.depends_on.iter().filter_map(|read| match read {
-            Dependency::Model(name) => Some(name.clone()),
-            Dependency::Seed(_) | Dependency::Source(_) => None,
-        });
-        models.collect()
-    };
-    let mut next = read(model);
+    let mut next: Vec<&str> = model.models_read().collect();
     while let Some(name) = next.pop() {
-        if let Some(found) = project.model(&name)
+        if let Some(found) = project.model(name)
             && wanted.insert(&found.name)
         {
-            next.extend(read(found));
+            next.extend(found.models_read());
         }
     }
     let models = project.models.iter();

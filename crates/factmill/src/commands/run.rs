@@ -12,7 +12,7 @@ use factmill_core::table::{Table, TableName};
 use factmill_core::table_reader::RowStream;
 use factmill_engine::lake::{Lake, LakeError, LakeSnapshot};
 use factmill_engine::{BatchPlan, Inputs, Memory, reference};
-use factmill_project::{Dependency, Model, Project};
+use factmill_project::{Model, Project};
 use futures::StreamExt;
 use serde::Serialize;
 
@@ -87,7 +87,7 @@ fn chosen(
     // From the last to the first: a view that a chosen model reads is inlined into it.
     for model in project.models.iter().rev() {
         if wanted.contains(model.name.as_str()) {
-            wanted.extend(read_models(model).filter(|name| {
+            wanted.extend(model.models_read().filter(|name| {
                 project
                     .model(name)
                     .is_some_and(|read| read.materialized.is_inlined())
@@ -100,16 +100,6 @@ fn chosen(
         .filter(|model| wanted.contains(model.name.as_str()))
         .cloned()
         .collect())
-}
-
-fn read_models(model: &Model) -> impl Iterator<Item = &str> {
-    model
-        .depends_on
-        .iter()
-        .filter_map(|dependency| match dependency {
-            Dependency::Model(name) => Some(name.as_str()),
-            Dependency::Seed(_) | Dependency::Source(_) => None,
-        })
 }
 
 /// The job that writes each table: a table that a stream keeps is written on behalf of its job.
@@ -247,7 +237,7 @@ impl Batch<'_> {
     /// Whether a model reads one of `failed`, itself or through views.
     fn reads_any(&self, model: &str, failed: &BTreeSet<String>) -> bool {
         self.project.model(model).is_some_and(|model| {
-            read_models(model).any(|read| {
+            model.models_read().any(|read| {
                 failed.contains(read)
                     || self
                         .project
