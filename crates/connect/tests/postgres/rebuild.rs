@@ -246,7 +246,7 @@ async fn a_keyed_table_is_replaced_with_its_key_and_order() {
         .prepare_tables(&reader(), &tables)
         .await
         .unwrap();
-    assert_eq!(generations.get(0), Some(2));
+    assert_eq!(generations.of(0), 2);
     let mut epoch = fixture.epoch(&tables, &generations, 0, 10);
     epoch.changes = vec![super::change(
         0,
@@ -428,4 +428,63 @@ async fn rows_that_lack_an_epoch_do_not_replace_what_it_wrote() {
         "{error:?}"
     );
     assert_eq!(fixture.value(ids).await, "a");
+}
+
+/// Ends the sessions that hold a lock of who works alone, as the server does when it hears nothing.
+const SILENCED: &str = "select count(pg_terminate_backend(a.pid, 5000)) from pg_locks l join pg_stat_activity a using (pid) \
+                        where l.locktype = 'advisory' and l.granted and a.datname = current_database() \
+                        and a.application_name = 'factmill'";
+
+#[tokio::test]
+async fn a_process_that_is_not_alone_any_more_refreshes_nothing() {
+    let fixture = Fixture::new().await;
+    load(&fixture, &totals(), &[("a", 1)], REFRESH)
+        .await
+        .unwrap();
+    let alone = fixture.warehouse.alone(&reader(), "rebuild").await.unwrap();
+    let refresh = async |row| {
+        let batches = stream(vec![Ok(rows(&[row]))]);
+        alone.refresh(&totals(), batches, 1).await
+    };
+    refresh(("b", 2)).await.unwrap();
+    assert_eq!(fixture.value(SILENCED).await, "1");
+    let error = refresh(("c", 3)).await.unwrap_err();
+    assert!(
+        matches!(error, WarehouseError::NotAlone { .. }),
+        "{error:?}"
+    );
+    assert_eq!(contents(&fixture).await, "b2");
+}
+
+#[tokio::test]
+async fn who_takes_over_ends_the_rebuild_that_was_left() {
+    let fixture = Fixture::new().await;
+    load(&fixture, &totals(), &[("a", 1)], REFRESH)
+        .await
+        .unwrap();
+    let alone = fixture.warehouse.alone(&reader(), "rebuild").await.unwrap();
+    let (go_on, paused) = tokio::sync::oneshot::channel();
+    let left = tokio::spawn(async move {
+        let older = async {
+            paused.await.unwrap();
+            Ok(rows(&[("older", 0)]))
+        };
+        let older = futures::stream::once(older).boxed();
+        alone.refresh(&totals(), older, 1).await
+    });
+    let copying = "select exists (select from pg_stat_activity where state = 'active' and query like 'copy %' \
+                   and application_name = 'factmill refresh test/banking banking.totals' \
+                   and datname = current_database())";
+    while fixture.value(copying).await != "true" {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(fixture.value(SILENCED).await, "1");
+    let other = fixture.another().await;
+    let next = other.alone(&reader(), "rebuild").await.unwrap();
+    let batches = stream(vec![Ok(rows(&[("b", 2)]))]);
+    next.refresh(&totals(), batches, 1).await.unwrap();
+    go_on.send(()).unwrap();
+    let error = left.await.unwrap().unwrap_err();
+    assert!(matches!(error, WarehouseError::Query { .. }), "{error:?}");
+    assert_eq!(contents(&fixture).await, "b2");
 }

@@ -49,7 +49,7 @@ async fn tables_get_types_key_and_comments() {
         .prepare_tables(&reader(), &[planned])
         .await
         .unwrap();
-    assert_eq!(again.get(0), Some(1), "preparing again changes nothing");
+    assert_eq!(again.of(0), 1, "preparing again changes nothing");
 }
 
 #[tokio::test]

@@ -330,7 +330,9 @@ async fn load_statics(
                 reader,
                 table,
                 Box::pin(rows),
-                Swap::refresh(generations, loaded.table),
+                Swap::Refresh {
+                    compiled: generations.of(loaded.table),
+                },
             )
             .await
             .map_err(|source| OpenError::Static {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use factmill_connect::sink::postgres::{Alone, Generations, Swap};
+use factmill_connect::sink::postgres::{Alone, Generations};
 use factmill_core::epoch::{Epoch, Reader};
 use factmill_core::error::{Action, backoff, policy};
 use factmill_core::position::SourceName;
@@ -378,7 +378,7 @@ impl Builder {
     async fn build(
         &self,
         group: &[usize],
-        _alone: &Alone,
+        alone: &Alone,
         observer: &dyn Observer,
     ) -> Result<(), BoxedError> {
         // nobody closes it
@@ -401,7 +401,7 @@ impl Builder {
         let builds = group
             .iter()
             .zip(inputs)
-            .map(|(index, databases)| self.build_one(*index, databases, observer));
+            .map(|(index, databases)| self.build_one(*index, databases, alone, observer));
         future::try_join_all(builds).await?;
         Ok(())
     }
@@ -412,11 +412,13 @@ impl Builder {
         &self,
         index: usize,
         databases: reference::Databases,
+        alone: &Alone,
         observer: &dyn Observer,
     ) -> Result<(), BoxedError> {
         let began = Instant::now();
-        let builder = self.clone();
-        let work = tokio::spawn(async move { builder.compute_and_swap(index, databases).await });
+        let (builder, alone) = (self.clone(), alone.clone());
+        let work =
+            tokio::spawn(async move { builder.compute_and_swap(index, databases, &alone).await });
         let rows = AbortOnDropHandle::new(work).await.map_err(|source| {
             boxed(StageLost {
                 stage: "rebuild",
@@ -432,6 +434,7 @@ impl Builder {
         &self,
         index: usize,
         databases: reference::Databases,
+        alone: &Alone,
     ) -> Result<u64, BoxedError> {
         let rebuild = &self.plan.rebuilds()[index];
         let table: &Table = &self.plan.tables()[rebuild.table];
@@ -445,14 +448,9 @@ impl Builder {
         let inputs = Inputs { lake, databases };
         let rows = self.plan.rebuild(rebuild, &inputs).await.map_err(boxed)?;
         let rows = rows.batches.map(|batch| batch.map_err(boxed)).boxed();
-        let swap = Swap::refresh(&self.generations, rebuild.table);
-        let loaded = self
-            .databases
-            .warehouse
-            .load_shadow_and_swap(&self.reader, table, rows, swap)
-            .await
-            .map_err(boxed)?;
-        Ok(loaded.rows)
+        let compiled = self.generations.of(rebuild.table);
+        let loaded = alone.refresh(table, rows, compiled).await;
+        Ok(loaded.map_err(boxed)?.rows)
     }
 
     async fn try_alone(&self) -> Result<Option<Alone>, BoxedError> {

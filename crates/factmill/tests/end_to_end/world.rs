@@ -41,6 +41,8 @@ pub(super) struct World {
     /// Variables beside those of the servers.
     variables: Vec<(&'static str, String)>,
     project: tempfile::TempDir,
+    /// What each process that was started prints into.
+    logs: Mutex<Vec<PathBuf>>,
     producer: FutureProducer,
     _turn: Turn,
 }
@@ -109,6 +111,7 @@ impl World {
             servers,
             database,
             project: marked_project(&mark)?,
+            logs: Mutex::default(),
             topic: format!("bank_data{mark}"),
             mark,
             variables: Vec::new(),
@@ -162,6 +165,7 @@ impl World {
     /// Starts the binary and lets it run.
     pub(super) fn spawn(&self, arguments: &[&str]) -> Result<Running> {
         let log = self.project.path().join(unique_name("log"));
+        self.logs().push(log.clone());
         Running::start(self.factmill(arguments), log)
     }
 
@@ -238,6 +242,21 @@ impl World {
             Ok(read_so_far(warehouse).await? >= records)
         })
         .await
+        .with_context(|| self.said())
+    }
+
+    /// What the processes of this world printed.
+    fn said(&self) -> String {
+        let said = |log: &PathBuf| match fs::read_to_string(log) {
+            Ok(text) => text,
+            Err(error) => format!("{}: {error}", log.display()),
+        };
+        let said: Vec<_> = self.logs().iter().map(said).collect();
+        format!("what was run said:\n{}", said.join("\n---\n"))
+    }
+
+    fn logs(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,20 +1,38 @@
 //! Work that one process of a job does at a time, such as a scheduled rebuild.
+//!
+//! Whoever works alone holds an advisory lock over a session that the server ends when the process
+//! says nothing any more: one that is paused does not keep the others from the work for ever. So it
+//! may find, continued, that another one took over. A table is refreshed only by the process that is
+//! still alone when the rows take their place, and whoever takes over ends the loads that were left
+//! under way: the rows of a table never become older.
+
+use std::sync::Arc;
 
 use async_recursion::async_recursion as boxed;
 use factmill_core::epoch::Reader;
+use factmill_core::table::Table;
+use factmill_core::table_reader::RowStream;
+use tokio::task::AbortHandle;
 
-use super::connection::{Patience, Session};
+use super::connection::{Backend, Patience, SILENCE, Session, refresh_session_name};
 use super::error::WarehouseError;
+use super::rebuild::{Hold, Loaded};
 use super::{CONTROL_SESSION, Warehouse};
 
-/// Held while a process does some work alone; dropping it, or the end of the process, lets the next
-/// one in.
-///
-/// It saves double work and guards nothing: a process whose connection was lost goes on without
-/// knowing that it is not alone any more.
+/// Held while a process does some work alone. When its last clone is dropped, the process ends or is
+/// paused, the next one may begin.
+#[derive(Clone)]
 pub struct Alone {
-    /// The lock lives as long as this connection.
-    _session: Session,
+    warehouse: Warehouse,
+    reader: Reader,
+    lock: Arc<Lock>,
+}
+
+/// A lock that lives as long as its session.
+struct Lock {
+    backend: Backend,
+    /// Owns the session and speaks over it.
+    speaking: AbortHandle,
 }
 
 impl Warehouse {
@@ -28,7 +46,7 @@ impl Warehouse {
         reader: &Reader,
         work: &str,
     ) -> Result<Option<Alone>, WarehouseError> {
-        let session = self.open(Patience::UNLIMITED, CONTROL_SESSION).await?;
+        let session = Alone::session(self).await?;
         let row = session
             .client
             .query_one(
@@ -37,7 +55,9 @@ impl Warehouse {
             )
             .await
             .map_err(|source| WarehouseError::query(format!("beginning {work} alone"), source))?;
-        Ok(row.get::<_, bool>(0).then_some(Alone { _session: session }))
+        Ok(row
+            .get::<_, bool>(0)
+            .then(|| Alone::holding(self, reader, session)))
     }
 
     /// Begins `work` of a job alone, after every process that does it now.
@@ -46,7 +66,7 @@ impl Warehouse {
     /// [`WarehouseError::Connect`], [`WarehouseError::Query`].
     #[boxed]
     pub async fn alone(&self, reader: &Reader, work: &str) -> Result<Alone, WarehouseError> {
-        let session = self.open(Patience::UNLIMITED, CONTROL_SESSION).await?;
+        let session = Alone::session(self).await?;
         session
             .client
             .execute(
@@ -55,7 +75,99 @@ impl Warehouse {
             )
             .await
             .map_err(|source| WarehouseError::query(format!("beginning {work} alone"), source))?;
-        Ok(Alone { _session: session })
+        Ok(Alone::holding(self, reader, session))
+    }
+}
+
+impl Alone {
+    /// A session for the lock, which the server ends when it hears nothing.
+    async fn session(warehouse: &Warehouse) -> Result<Session, WarehouseError> {
+        let session = warehouse.open(Patience::UNLIMITED, CONTROL_SESSION).await?;
+        let limit = format!("set idle_session_timeout = {}", SILENCE.as_millis());
+        let limited = session.client.batch_execute(&limit).await;
+        limited
+            .map_err(|source| WarehouseError::query("limiting the silence of a session", source))?;
+        Ok(session)
+    }
+
+    fn holding(warehouse: &Warehouse, reader: &Reader, session: Session) -> Self {
+        let backend = session.backend.clone();
+        let speaking = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(SILENCE / 5).await;
+                // whoever relies on the lock looks for the session and finds it gone
+                if let Err(error) = session.client.batch_execute("select 1").await {
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "not alone any more"
+                    );
+                    return;
+                }
+            }
+        });
+        Self {
+            warehouse: warehouse.clone(),
+            reader: reader.clone(),
+            lock: Arc::new(Lock {
+                backend,
+                speaking: speaking.abort_handle(),
+            }),
+        }
+    }
+
+    /// Does what [`Warehouse::load_shadow_and_swap`] does for a scheduled rebuild, of a table that has
+    /// to be of the generation `compiled`.
+    ///
+    /// # Errors
+    /// As [`Warehouse::load_shadow_and_swap`], and [`WarehouseError::NotAlone`] when another process
+    /// took over.
+    pub async fn refresh(
+        &self,
+        table: &Table,
+        rows: RowStream,
+        compiled: i64,
+    ) -> Result<Loaded, WarehouseError> {
+        let name = refresh_session_name(&self.reader, &table.name);
+        self.end_left_over(&name).await?;
+        let session = self.warehouse.open(Patience::UNLIMITED, &name).await?;
+        let hold = Hold::Alone {
+            compiled,
+            backend: self.lock.backend.clone(),
+        };
+        self.warehouse
+            .replace(session, &self.reader, table, rows, hold)
+            .await
+    }
+
+    /// Ends the load of a process that was alone before and is not heard of any more.
+    async fn end_left_over(&self, name: &str) -> Result<(), WarehouseError> {
+        let ended = self
+            .warehouse
+            .control()
+            .await?
+            .client
+            .query(
+                "select pid, pg_terminate_backend(pid, 5000) from pg_stat_activity \
+                 where application_name = $1 and datname = current_database()",
+                &[&name],
+            )
+            .await
+            .map_err(|source| WarehouseError::query("ending what was left under way", source))?;
+        for row in ended {
+            let pid: i32 = row.get(0);
+            tracing::warn!(
+                pid,
+                application_name = name,
+                "ended a rebuild whose process is not heard of any more"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.speaking.abort();
     }
 }
 
@@ -65,6 +177,8 @@ fn lock_name(reader: &Reader, work: &str) -> String {
 
 impl std::fmt::Debug for Alone {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Alone").finish_non_exhaustive()
+        f.debug_struct("Alone")
+            .field("reader", &self.reader)
+            .finish_non_exhaustive()
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use factmill_core::epoch::Reader;
+use factmill_core::table::TableName;
 use tokio::task::AbortHandle;
 use tokio_postgres::{Client, GenericClient, SimpleQueryMessage, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -29,6 +30,11 @@ impl Patience {
         statement: None,
     };
 }
+
+/// How long the server waits for a process that says nothing inside of a transaction, or while it
+/// holds the lock of an [`Alone`](super::Alone): longer is paused, and the server ends the session
+/// with its locks, for which others wait.
+pub(super) const SILENCE: Duration = Duration::from_secs(15);
 
 /// A server process, told apart from a later one with the same number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,9 +110,12 @@ impl Session {
                 "set standard_conforming_strings = on; set timezone = 'UTC'; set datestyle = 'ISO, YMD'; \
                  set intervalstyle = 'iso_8601'; \
                  set work_mem = '64MB'; set temp_buffers = '64MB'; set lock_timeout = {}; set statement_timeout = {}; \
+                 set idle_in_transaction_session_timeout = {}; \
+                 set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; \
                  select pid, backend_start::text from pg_stat_activity where pid = pg_backend_pid()",
                 millis(patience.lock),
                 millis(patience.statement),
+                SILENCE.as_millis(),
             ))
             .await
             .map_err(|source| WarehouseError::query("setting up a session", source))?;
@@ -166,10 +175,21 @@ fn backend(messages: &[SimpleQueryMessage]) -> Result<Backend, WarehouseError> {
 }
 
 /// The application name of sessions that commit epochs of `reader`, the same in all its processes.
-///
-/// Postgres keeps 63 bytes of ASCII; a longer or other name is told apart by a hash.
 pub(super) fn epoch_session_name(reader: &Reader) -> String {
-    let name = format!("factmill {}/{}", reader.target, reader.job);
+    session_name(format!("factmill {}/{}", reader.target, reader.job))
+}
+
+/// The application name of sessions that refresh `table` for a stream of `reader`, the same in all its
+/// processes.
+pub(super) fn refresh_session_name(reader: &Reader, table: &TableName) -> String {
+    session_name(format!(
+        "factmill refresh {}/{} {table}",
+        reader.target, reader.job
+    ))
+}
+
+/// Postgres keeps 63 bytes of ASCII; a longer or other name is told apart by a hash.
+fn session_name(name: String) -> String {
     if name.len() <= MAX_NAME_BYTES && name.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         return name;
     }

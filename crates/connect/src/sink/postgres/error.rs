@@ -82,6 +82,15 @@ pub enum WarehouseError {
         /// What the server said.
         source: tokio_postgres::Error,
     },
+    /// Another process of the job does the work now that this one did alone.
+    #[error(
+        "the new rows of {table} are dropped: this process was not heard of for a while, and another one \
+         may have taken over its rebuilds"
+    )]
+    NotAlone {
+        /// The table that was to be refreshed.
+        table: TableName,
+    },
     /// The schema `factmill` was written by a newer version.
     #[error(
         "the warehouse's schema `factmill` is of version {found}, and this binary knows versions up to {known}; \
@@ -364,7 +373,9 @@ impl Classified for WarehouseError {
                 _ => ErrorKind::Unreachable,
             },
             Self::Query { source, .. } => classify(source),
-            Self::LockTimeout { .. } | Self::CommitUnknown { .. } => ErrorKind::Transient,
+            Self::LockTimeout { .. } | Self::CommitUnknown { .. } | Self::NotAlone { .. } => {
+                ErrorKind::Transient
+            }
             Self::Fenced { .. } | Self::Outrun { .. } => ErrorKind::Fenced,
             Self::NewerGeneration { .. } => ErrorKind::Superseded,
             Self::Refused(_) => ErrorKind::Model,

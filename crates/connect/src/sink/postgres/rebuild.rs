@@ -19,23 +19,21 @@ use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
 
 use super::commit::job_lock;
-use super::connection::{Patience, Session};
+use super::connection::{Backend, Patience, Session};
 use super::copy_in::CopyIn;
 use super::encode::RowEncoder;
 use super::epochs::newest_epoch;
 use super::error::{Generation, Misfit, WarehouseError};
 use super::identifier::{list, qualified};
 use super::shadow::{Shadow, Standing};
-use super::tables::{
-    Generations, comments, grant_readers, planned_columns, refuse_long_names, register,
-};
+use super::tables::{comments, grant_readers, planned_columns, refuse_long_names, register};
 use super::{CONTROL_SESSION, Warehouse};
 
 /// On whose behalf a table is replaced.
 #[derive(Debug, Clone, Copy)]
 pub enum Swap {
-    /// A scheduled rebuild of a running stream: the same model, so epochs go on. The table has to be
-    /// of the generation that the stream was compiled for.
+    /// A running stream loads the same model again, so epochs go on. The table has to be of the
+    /// generation that the stream was compiled for.
     Refresh {
         /// That generation.
         compiled: i64,
@@ -51,12 +49,25 @@ pub enum Swap {
     },
 }
 
-impl Swap {
-    /// A refresh of the table at `index`, by a stream that found `generations`.
-    pub fn refresh(generations: &Generations, index: usize) -> Self {
-        Self::Refresh {
-            // a table that was not prepared is of no generation
-            compiled: generations.get(index).unwrap_or_default(),
+/// What keeps a swap apart from epochs and other swaps.
+#[derive(Debug)]
+pub(super) enum Hold {
+    /// The job's lock, taken at the swap.
+    Job(Swap),
+    /// The job is paused.
+    Paused,
+    /// The job's lock, and the lock of this backend for whoever refreshes the table of this generation.
+    Alone { compiled: i64, backend: Backend },
+}
+
+impl Hold {
+    fn swap(&self) -> Option<Swap> {
+        match self {
+            Self::Job(swap) => Some(*swap),
+            Self::Paused => None,
+            Self::Alone { compiled, .. } => Some(Swap::Refresh {
+                compiled: *compiled,
+            }),
         }
     }
 }
@@ -80,8 +91,12 @@ impl Paused {
         table: &Table,
         rows: RowStream,
     ) -> Result<Loaded, WarehouseError> {
+        let session = self
+            .warehouse
+            .open(Patience::UNLIMITED, CONTROL_SESSION)
+            .await?;
         self.warehouse
-            .replace(&self.reader, table, rows, None)
+            .replace(session, &self.reader, table, rows, Hold::Paused)
             .await
     }
 }
@@ -151,22 +166,25 @@ impl Warehouse {
         rows: RowStream,
         swap: Swap,
     ) -> Result<Loaded, WarehouseError> {
-        self.replace(reader, table, rows, Some(swap)).await
+        let session = self.open(Patience::UNLIMITED, CONTROL_SESSION).await?;
+        self.replace(session, reader, table, rows, Hold::Job(swap))
+            .await
     }
 
-    /// `swap` is `None` while the caller has paused the job for a batch run.
+    /// Replaces over `session`, which ends with it.
     #[boxed]
-    async fn replace(
+    pub(super) async fn replace(
         &self,
+        mut session: Session,
         reader: &Reader,
         table: &Table,
         rows: RowStream,
-        swap: Option<Swap>,
+        hold: Hold,
     ) -> Result<Loaded, WarehouseError> {
         refuse_long_names(std::slice::from_ref(table))?;
         let doing = format!("replacing table {}", table.name);
         let wrong = |source| WarehouseError::query(&doing, source);
-        let mut session = self.open(Patience::UNLIMITED, CONTROL_SESSION).await?;
+        let swap = hold.swap();
         let tx = session.client.transaction().await.map_err(wrong)?;
         tx.execute(
             "select pg_advisory_xact_lock(hashtextextended('factmill rebuild ' || $1, 0))",
@@ -185,6 +203,9 @@ impl Warehouse {
         }
         if let Some(swap) = swap {
             lock_job(&tx, reader, swap).await?;
+        }
+        if let Hold::Alone { backend, .. } = &hold {
+            still_alone(&tx, table, backend).await?;
         }
         let mut generation = register(&tx, reader, table).await?;
         match swap {
@@ -234,6 +255,28 @@ async fn lock_job(tx: &Transaction<'_>, reader: &Reader, swap: Swap) -> Result<(
     .await
     .map_err(|source| WarehouseError::query(format!("taking the job's lock for {mode}"), source))?;
     Ok(())
+}
+
+/// Refuses the rows of a process that another one took over from: they may be older than the table's.
+/// This load holds the table's lock, so nobody's newer rows can come between this look and its end.
+async fn still_alone(
+    tx: &Transaction<'_>,
+    table: &Table,
+    backend: &Backend,
+) -> Result<(), WarehouseError> {
+    let row = tx
+        .query_one(
+            "select exists (select from pg_stat_activity where pid = $1 and backend_start::text = $2)",
+            &[&backend.pid, &backend.started],
+        )
+        .await
+        .map_err(|source| WarehouseError::query(format!("replacing table {}", table.name), source))?;
+    match row.get(0) {
+        true => Ok(()),
+        false => Err(WarehouseError::NotAlone {
+            table: table.name.clone(),
+        }),
+    }
 }
 
 /// Refuses rows of a table that epochs add to when one was committed that the rows may lack. The job's

@@ -18,9 +18,9 @@ use super::migrate::LOCK_DDL;
 pub struct Generations(Vec<i64>);
 
 impl Generations {
-    /// The generation of the table at `index`.
-    pub fn get(&self, index: usize) -> Option<i64> {
-        self.0.get(index).copied()
+    /// The generation of the table at `index`; 0, which is none, for a table that was not prepared.
+    pub fn of(&self, index: usize) -> i64 {
+        self.0.get(index).copied().unwrap_or_default()
     }
 
     pub(super) fn as_slice(&self) -> &[i64] {
