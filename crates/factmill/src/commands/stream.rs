@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use factmill_connect::registry::Registry;
 use factmill_connect::source::kafka::KafkaConfig;
 use factmill_core::error::{ErrorKind, ExitCode};
@@ -67,7 +68,7 @@ pub(super) async fn run(arguments: &StreamArgs, context: &Context) -> anyhow::Re
     let run = Run {
         workspace: &workspace,
         project: &project,
-        shared: Shared::new(jobs.len()),
+        shared: Shared::new(jobs.len()).context("cannot start threads")?,
         jobs,
         arguments,
         stop,

@@ -9,6 +9,7 @@
 //! stop, the others finish what they hold, and [`run`] then decides by [`policy`] whether to begin
 //! again at the stored positions or to stop.
 
+mod background;
 mod commit;
 pub(crate) mod observe;
 mod one_scan;

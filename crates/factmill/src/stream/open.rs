@@ -1,6 +1,7 @@
 //! From a job file to a job that is ready to run: connections, migrations, plans, tables, sources.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::sync::Arc;
 
 use factmill_connect::decode::{DecoderError, DecoderOptions, decoder_with};
@@ -20,9 +21,8 @@ use factmill_engine::{Memory, StreamPlan};
 use factmill_project::job::{FileFormat, FilesOrigin, Origin, Trigger};
 use factmill_project::{Job as JobFile, Project};
 
-use tokio::sync::Semaphore;
-
 use super::Job;
+use super::background::Background;
 use super::commit::Committer;
 use super::pull::Decoding;
 use super::rebuild::{self, Rebuilds};
@@ -64,8 +64,7 @@ pub(crate) struct StreamOptions<'a> {
 pub(crate) struct Shared {
     /// For what models sort, join and aggregate.
     memory: Memory,
-    /// One for each rebuild that may be under way.
-    rebuild_slots: Arc<Semaphore>,
+    background: Arc<Background>,
     /// The most bytes of a pull, where several jobs run: an epoch takes about ten times as many.
     pull_bytes: Option<usize>,
 }
@@ -75,12 +74,22 @@ const PULLS_BYTES: usize = 16 << 20;
 
 impl Shared {
     /// For so many jobs.
-    pub(crate) fn new(jobs: usize) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When no threads can be started.
+    pub(crate) fn new(jobs: usize) -> io::Result<Self> {
+        let mut shared = Self {
             memory: Memory::stream(),
-            rebuild_slots: Arc::new(Semaphore::new(rebuild::AT_ONCE)),
-            pull_bytes: (jobs > 1).then(|| PULLS_BYTES / jobs),
-        }
+            background: Arc::new(Background::start()?),
+            pull_bytes: None,
+        };
+        shared.divide(jobs);
+        Ok(shared)
+    }
+
+    /// Divides what there is among so many jobs.
+    pub(crate) fn divide(&mut self, jobs: usize) {
+        self.pull_bytes = (jobs > 1).then(|| PULLS_BYTES / jobs);
     }
 
     /// A job's trigger with its share of the bytes.
@@ -257,7 +266,7 @@ pub(crate) async fn open(options: StreamOptions<'_>) -> Result<Job, OpenError> {
         lake: lake_reader,
         lake_schema: job.lake.schema.clone(),
         reader: reader.clone(),
-        slots: options.shared.rebuild_slots,
+        background: options.shared.background,
     };
     Ok(Job {
         sources,

@@ -15,12 +15,13 @@ use factmill_core::table::{Table, TableName};
 use factmill_engine::lake::Lake;
 use factmill_engine::{Inputs, StreamPlan, reference};
 use futures::{StreamExt, TryStreamExt, future, stream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::StageLost;
+use super::background::{AT_ONCE, Background};
 use super::observe::Observer;
 use super::one_scan;
 use super::references::References;
@@ -39,10 +40,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// So often the warehouse is asked for epochs of the job's other processes: one may have committed its
 /// last and ended before it rebuilt.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// How many models all jobs of a process rebuild at once: more are no faster on few cores and hold
-/// more memory.
-pub(super) const AT_ONCE: usize = 2;
 
 /// The job's models that are rebuilt.
 pub(crate) struct Rebuilds {
@@ -341,8 +338,7 @@ pub(super) struct Builder {
     /// Where the job keeps its sources in the lake, when not in schemas of their groups.
     pub(super) lake_schema: Option<String>,
     pub(super) reader: Reader,
-    /// One for each rebuild that may be under way in the process.
-    pub(super) slots: Arc<Semaphore>,
+    pub(super) background: Arc<Background>,
 }
 
 impl Builder {
@@ -381,8 +377,7 @@ impl Builder {
         alone: &Alone,
         observer: &dyn Observer,
     ) -> Result<(), BoxedError> {
-        // nobody closes it
-        let _slot = self.slots.acquire().await;
+        let _turn = self.background.turn().await;
         let databases = self.databases.relations();
         let shared = match group {
             [first, _, ..] => self.plan.rebuilds()[*first].only_scan.as_ref(),
@@ -406,8 +401,8 @@ impl Builder {
         Ok(())
     }
 
-    /// On a task of its own: reading the lake and aggregating hold a thread for long, and the epochs
-    /// go on meanwhile.
+    /// In the background: reading the lake and aggregating hold a thread for long, and the epochs go on
+    /// meanwhile.
     async fn build_one(
         &self,
         index: usize,
@@ -417,8 +412,8 @@ impl Builder {
     ) -> Result<(), BoxedError> {
         let began = Instant::now();
         let (builder, alone) = (self.clone(), alone.clone());
-        let work =
-            tokio::spawn(async move { builder.compute_and_swap(index, databases, &alone).await });
+        let work = async move { builder.compute_and_swap(index, databases, &alone).await };
+        let work = self.background.spawn(work);
         let rows = AbortOnDropHandle::new(work).await.map_err(|source| {
             boxed(StageLost {
                 stage: "rebuild",

@@ -15,7 +15,6 @@ use crate::embedded::{Feed, Place, Servers, Wanted};
 use crate::failure::chain;
 use crate::printer::BOLD;
 use crate::producers;
-use crate::stream::Shared;
 use crate::web::{self, PAGE_PORT, Page};
 use crate::workspace::embedded_failure;
 
@@ -68,7 +67,7 @@ fn leave_out_readers_of_collections(run: &mut Run<'_>) {
         }
         !reads
     });
-    run.shared = Shared::new(run.jobs.len());
+    run.shared.divide(run.jobs.len());
 }
 
 async fn stream(run: &Run<'_>, servers: &Servers, connections: &Connections) -> anyhow::Result<()> {
