@@ -3,8 +3,7 @@
 //! Whoever works alone holds an advisory lock over a session that the server ends when the process
 //! says nothing any more: one that is paused does not keep the others from the work for ever. So it
 //! may find, continued, that another one took over. A table is refreshed only by the process that is
-//! still alone when the rows take their place, and whoever takes over ends the loads that were left
-//! under way: the rows of a table never become older.
+//! still alone when the rows take their place: they never become older.
 
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use factmill_core::table::Table;
 use factmill_core::table_reader::RowStream;
 use tokio::task::AbortHandle;
 
-use super::connection::{Backend, Patience, SILENCE, Session, refresh_session_name};
+use super::connection::{Backend, Patience, SILENCE, Session};
 use super::error::WarehouseError;
 use super::rebuild::{Hold, Loaded};
 use super::{CONTROL_SESSION, Warehouse};
@@ -127,9 +126,10 @@ impl Alone {
         rows: RowStream,
         compiled: i64,
     ) -> Result<Loaded, WarehouseError> {
-        let name = refresh_session_name(&self.reader, &table.name);
-        self.end_left_over(&name).await?;
-        let session = self.warehouse.open(Patience::UNLIMITED, &name).await?;
+        let session = self
+            .warehouse
+            .open(Patience::UNLIMITED, CONTROL_SESSION)
+            .await?;
         let hold = Hold::Alone {
             compiled,
             backend: self.lock.backend.clone(),
@@ -137,31 +137,6 @@ impl Alone {
         self.warehouse
             .replace(session, &self.reader, table, rows, hold)
             .await
-    }
-
-    /// Ends the load of a process that was alone before and is not heard of any more.
-    async fn end_left_over(&self, name: &str) -> Result<(), WarehouseError> {
-        let ended = self
-            .warehouse
-            .control()
-            .await?
-            .client
-            .query(
-                "select pid, pg_terminate_backend(pid, 5000) from pg_stat_activity \
-                 where application_name = $1 and datname = current_database()",
-                &[&name],
-            )
-            .await
-            .map_err(|source| WarehouseError::query("ending what was left under way", source))?;
-        for row in ended {
-            let pid: i32 = row.get(0);
-            tracing::warn!(
-                pid,
-                application_name = name,
-                "ended a rebuild whose process is not heard of any more"
-            );
-        }
-        Ok(())
     }
 }
 

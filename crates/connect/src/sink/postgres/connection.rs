@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use factmill_core::epoch::Reader;
-use factmill_core::table::TableName;
 use tokio::task::AbortHandle;
 use tokio_postgres::{Client, GenericClient, SimpleQueryMessage, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -175,21 +174,10 @@ fn backend(messages: &[SimpleQueryMessage]) -> Result<Backend, WarehouseError> {
 }
 
 /// The application name of sessions that commit epochs of `reader`, the same in all its processes.
-pub(super) fn epoch_session_name(reader: &Reader) -> String {
-    session_name(format!("factmill {}/{}", reader.target, reader.job))
-}
-
-/// The application name of sessions that refresh `table` for a stream of `reader`, the same in all its
-/// processes.
-pub(super) fn refresh_session_name(reader: &Reader, table: &TableName) -> String {
-    session_name(format!(
-        "factmill refresh {}/{} {table}",
-        reader.target, reader.job
-    ))
-}
-
+///
 /// Postgres keeps 63 bytes of ASCII; a longer or other name is told apart by a hash.
-fn session_name(name: String) -> String {
+pub(super) fn epoch_session_name(reader: &Reader) -> String {
+    let name = format!("factmill {}/{}", reader.target, reader.job);
     if name.len() <= MAX_NAME_BYTES && name.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         return name;
     }

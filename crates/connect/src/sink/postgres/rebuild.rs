@@ -151,7 +151,7 @@ impl Warehouse {
     /// Replaces all rows of `table` by `rows`, in one transaction; the table is made when it is not
     /// there. Batches have the table's columns in their order and, for `upsert`, the order column.
     ///
-    /// Two loads of one table wait for each other. Dropping the future changes nothing.
+    /// Loads of one table take its place one after the other. Dropping the future changes nothing.
     ///
     /// # Errors
     /// [`WarehouseError::Refused`] when the table does not take a row, [`WarehouseError::Rows`] when
@@ -186,14 +186,15 @@ impl Warehouse {
         let wrong = |source| WarehouseError::query(&doing, source);
         let swap = hold.swap();
         let tx = session.client.transaction().await.map_err(wrong)?;
+        let shadow = Shadow::create(&tx, table).await?;
+        let loaded = load(&tx, table, &shadow, rows).await?;
+        // Nobody waits for a load: one whose process is paused would never end.
         tx.execute(
             "select pg_advisory_xact_lock(hashtextextended('factmill rebuild ' || $1, 0))",
             &[&qualified(&table.name)],
         )
         .await
         .map_err(wrong)?;
-        let shadow = Shadow::create(&tx, table).await?;
-        let loaded = load(&tx, table, &shadow, rows).await?;
         let standing = Standing::look(&tx, table, &shadow).await?;
         let exchange = standing
             .as_ref()
@@ -258,7 +259,7 @@ async fn lock_job(tx: &Transaction<'_>, reader: &Reader, swap: Swap) -> Result<(
 }
 
 /// Refuses the rows of a process that another one took over from: they may be older than the table's.
-/// This load holds the table's lock, so nobody's newer rows can come between this look and its end.
+/// The swap holds the table's lock, so nobody's newer rows can come between this look and its end.
 async fn still_alone(
     tx: &Transaction<'_>,
     table: &Table,

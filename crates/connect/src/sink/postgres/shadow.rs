@@ -41,12 +41,8 @@ impl Shadow {
         tx: &Transaction<'_>,
         table: &Table,
     ) -> Result<Self, WarehouseError> {
-        // A name of its own length, whatever the table's: Postgres would cut a longer one.
-        let hash = uuid::Uuid::new_v5(
-            &uuid::Uuid::NAMESPACE_OID,
-            qualified(&table.name).as_bytes(),
-        );
-        let name = format!("_factmill_shadow_{}", hash.simple());
+        // Whoever loads the same table meanwhile has another one. Postgres would cut a longer name.
+        let name = format!("_factmill_shadow_{}", uuid::Uuid::now_v7().simple());
         let qualified = format!("{}.{}", quoted(&table.name.schema), quoted(&name));
         tx.batch_execute(&columns_ddl(&qualified, table))
             .await
