@@ -126,16 +126,12 @@ impl Alone {
         rows: RowStream,
         compiled: i64,
     ) -> Result<Loaded, WarehouseError> {
-        let session = self
-            .warehouse
-            .open(Patience::UNLIMITED, CONTROL_SESSION)
-            .await?;
         let hold = Hold::Alone {
             compiled,
             backend: self.lock.backend.clone(),
         };
         self.warehouse
-            .replace(session, &self.reader, table, rows, hold)
+            .replace(&self.reader, table, rows, hold)
             .await
     }
 }

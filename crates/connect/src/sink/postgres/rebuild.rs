@@ -91,12 +91,8 @@ impl Paused {
         table: &Table,
         rows: RowStream,
     ) -> Result<Loaded, WarehouseError> {
-        let session = self
-            .warehouse
-            .open(Patience::UNLIMITED, CONTROL_SESSION)
-            .await?;
         self.warehouse
-            .replace(session, &self.reader, table, rows, Hold::Paused)
+            .replace(&self.reader, table, rows, Hold::Paused)
             .await
     }
 }
@@ -166,16 +162,12 @@ impl Warehouse {
         rows: RowStream,
         swap: Swap,
     ) -> Result<Loaded, WarehouseError> {
-        let session = self.open(Patience::UNLIMITED, CONTROL_SESSION).await?;
-        self.replace(session, reader, table, rows, Hold::Job(swap))
-            .await
+        self.replace(reader, table, rows, Hold::Job(swap)).await
     }
 
-    /// Replaces over `session`, which ends with it.
     #[boxed]
     pub(super) async fn replace(
         &self,
-        mut session: Session,
         reader: &Reader,
         table: &Table,
         rows: RowStream,
@@ -185,6 +177,7 @@ impl Warehouse {
         let doing = format!("replacing table {}", table.name);
         let wrong = |source| WarehouseError::query(&doing, source);
         let swap = hold.swap();
+        let mut session = self.open(Patience::UNLIMITED, CONTROL_SESSION).await?;
         let tx = session.client.transaction().await.map_err(wrong)?;
         let shadow = Shadow::create(&tx, table).await?;
         let loaded = load(&tx, table, &shadow, rows).await?;
