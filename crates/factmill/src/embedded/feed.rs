@@ -51,6 +51,10 @@ const SHIPPED_RATES: &str =
 /// batch may still be under way.
 const UNREAD_BYTES: usize = 2_000_000;
 
+/// The same where nobody reads until the first part is sent: twice what those of the shipped jobs are,
+/// and a batch below what the broker drops.
+const UNREAD_BYTES_ONCE: usize = 4_000_000;
+
 /// A producer that is ready to go on.
 pub(crate) struct Feed {
     /// What it sends, for a person.
@@ -95,6 +99,8 @@ pub(crate) struct Place<'a> {
     pub(crate) brokers: &'a str,
     /// The pace after the first part, where one was asked for.
     pub(crate) rate: Option<Rate>,
+    /// Whether the first part is sent before anything is read, and nothing after it.
+    pub(crate) once: bool,
 }
 
 impl Feed {
@@ -193,7 +199,10 @@ impl Feed {
             _ => opened.rate,
         };
         config.burst = first_part.unwrap_or(0);
-        let unread = Arc::new(UnreadLimit::new(UNREAD_BYTES));
+        let unread = Arc::new(UnreadLimit::new(match place.once {
+            true => UNREAD_BYTES_ONCE,
+            false => UNREAD_BYTES,
+        }));
         config.unread = Some(Arc::clone(&unread));
         Ok(Some(Self {
             about: format!("{about}; {}", opened.about),

@@ -370,6 +370,23 @@ async fn once_ends_by_itself_and_a_killed_run_leaves_nothing_in_the_way() -> Res
     interrupt(project, again)
 }
 
+/// With this seed one partition gets more of the first events than may lie unread beside a live stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn once_sends_all_of_the_first_part_before_it_reads() -> Result<()> {
+    let _turn = turn().await;
+    let project = project::shipped()?;
+    let private = project.path().join(".factmill");
+    std::fs::create_dir(&private)?;
+    std::fs::write(private.join("seed"), "17087247289901807656\n")?;
+    let once = ["stream", "retail", "--once", "--json"];
+    let streamed = finished(factmill(project.path(), &once))?;
+    let said = String::from_utf8_lossy(&streamed.stderr);
+    ensure!(streamed.status.success(), "{}:\n{said}", streamed.status);
+    let summary: Value = serde_json::from_slice(&streamed.stdout)?;
+    ensure!(summary["rows_in"] == 10_000, "{summary}");
+    Ok(())
+}
+
 /// `--all` runs every job that can run here, and says which cannot.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_jobs_stream_where_no_mongodb_is() -> Result<()> {

@@ -165,6 +165,7 @@ async fn feeds(
         identity,
         brokers: &kafka.brokers,
         rate: run.arguments.produce_rate,
+        once: run.arguments.once,
     };
     for job in &run.jobs {
         let reader = run.workspace.reader(&job.name);
