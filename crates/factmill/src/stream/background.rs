@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 
 /// How much may be under way at once: more rebuilds are no faster on few cores and hold more memory.
-pub(super) const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 2;
 
 /// The threads. What still runs there ends with them.
 pub(super) struct Background {

@@ -14,14 +14,14 @@ use factmill_core::source::{BoxedError, boxed};
 use factmill_core::table::{Table, TableName};
 use factmill_engine::lake::Lake;
 use factmill_engine::{Inputs, StreamPlan, reference};
-use futures::{StreamExt, TryStreamExt, future, stream};
+use futures::{StreamExt, future};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::StageLost;
-use super::background::{AT_ONCE, Background};
+use super::background::Background;
 use super::observe::Observer;
 use super::one_scan;
 use super::references::References;
@@ -296,8 +296,7 @@ impl Rebuilds {
             let builds = groups
                 .iter()
                 .map(|group| self.builder.build(group, &alone, observer));
-            let builds = stream::iter(builds).buffer_unordered(AT_ONCE);
-            builds.try_collect::<()>().await?;
+            future::try_join_all(builds).await?;
             for index in now {
                 self.models[index].state = self.built_from(index, newest);
             }
